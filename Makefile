@@ -1,0 +1,41 @@
+# `make demo` and `make test` each do their own set-up in .venv: a fresh machine needs only Python >= 3.11.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check install -q -c constraints.txt
+BASE := $(VENV)/.base
+
+.PHONY: demo test check bench format clean
+
+demo: $(VENV)/.demo
+	$(PY) examples/quickstart.py
+
+test: $(VENV)/.test
+	$(PY) -m pytest
+
+check: $(VENV)/.test
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/.bench
+	$(PY) benchmarks/run.py
+
+format: $(VENV)/.test
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+# torch first and alone, pinned by the constraints: a plain `torch` would bring a CUDA build of several GB.
+$(BASE): constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+	$(PIP) torch
+	touch $@
+
+# One stamp an extra: set up again when the dependencies change.
+$(VENV)/.%: $(BASE) pyproject.toml constraints.txt
+	$(PIP) -e ".[$*]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

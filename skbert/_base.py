@@ -1,0 +1,167 @@
+"""What every estimator shares: parameter rules, input hook, tags, loading and pickling."""
+
+from __future__ import annotations
+
+import numbers
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from skbert._checkpoint import Checkpoint, checkpoint_files, find_checkpoint, find_same_checkpoint
+from skbert._device import PRECISIONS, resolve_device, resolve_precision
+from skbert._exceptions import ParameterError
+from skbert._inputs import check_texts
+from skbert._loading import Encoder, load_encoder
+
+
+class Rule(NamedTuple):
+    """What values a parameter takes: a test, and the words for the error message."""
+
+    accepts: Callable[[Any], bool]
+    expected: str
+
+
+def one_of(*values: Any) -> Rule:
+    """Accept exactly these values."""
+    return Rule(
+        lambda value: any(value is v or (type(value) is type(v) and value == v) for v in values),
+        "one of " + ", ".join(repr(value) for value in values),
+    )
+
+
+def whole_number(least: int, *, or_else: Any) -> Rule:
+    """Accept integers from ``least`` on, and one value that is none."""
+    return Rule(
+        lambda value: value is or_else or value == or_else or is_integer(value, least),
+        f"{or_else!r} or an integer of at least {least}",
+    )
+
+
+def is_integer(value: Any, least: int) -> bool:
+    """Whether a value is an integer, numpy's too, no bool, and not below ``least``."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+
+
+A_STRING = Rule(lambda value: isinstance(value, str) and value != "", "a non-empty str")
+TRUE_OR_FALSE = Rule(lambda value: isinstance(value, bool | np.bool_), "True or False")
+
+SHARED_RULES: Mapping[str, Rule] = {
+    "model": Rule(
+        lambda value: (isinstance(value, str) and value != "") or isinstance(value, Path),
+        "a hub id or a folder, as str",
+    ),
+    "revision": Rule(
+        lambda value: value is None or (isinstance(value, str) and value != ""),
+        "None, or a branch, tag or commit as str",
+    ),
+    "max_length": whole_number(1, or_else=None),
+    "batch_size": whole_number(1, or_else="auto"),
+    "device": A_STRING,
+    "precision": one_of("auto", *PRECISIONS),
+    "verbose": Rule(
+        lambda value: isinstance(value, bool) or is_integer(value, 0),
+        "an integer of at least 0",
+    ),
+}
+
+
+class BertEstimator(BaseEstimator):
+    """Base class of the estimators; holds no task logic.
+
+    A fitted estimator remembers its checkpoint in ``checkpoint_`` and holds the loaded weights in
+    ``_encoder``, which is not pickled: the weights are found, verified and loaded again, on
+    whatever device there is then, when they are first needed.
+    """
+
+    _rules: Mapping[str, Rule] = SHARED_RULES
+    _encoder: Encoder | None
+
+    def _check_params(self) -> None:
+        """Check every parameter against its rule.
+
+        Raises
+        ------
+        ParameterError
+            For the first one that breaks it.
+        """
+        for name, rule in self._rules.items():
+            value = getattr(self, name)
+            if not rule.accepts(value):
+                raise ParameterError(
+                    f"{name}={value!r} of {type(self).__name__} is not usable, expected "
+                    f"{rule.expected}."
+                )
+
+    def _check_X(self, X: Any, *, reset: bool) -> tuple[list[str], NDArray[np.bool_]]:
+        """Turn X into texts: the one hook through which all input comes.
+
+        Texts have no features to count, so ``reset`` changes nothing here; the tests' adaptor to
+        scikit-learn's numeric checks uses it.
+        """
+        return check_texts(X, missing=getattr(self, "missing", "error"))
+
+    def _forget_fit(self) -> None:
+        """Drop what an earlier fit left, weights first, so that they are not held twice."""
+        fitted = [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]
+        for name in [*fitted, "_encoder", "_files"]:
+            vars(self).pop(name, None)
+
+    def _find_and_load(self) -> Encoder:
+        """Find the checkpoint that the parameters name, load it and remember it."""
+        folder, checkpoint = find_checkpoint(str(self.model), self.revision)
+        self._encoder = self._load(folder, checkpoint)
+        self.checkpoint_ = checkpoint
+        return self._encoder
+
+    def _loaded(self) -> Encoder:
+        """Give the weights of the fit; load them again after unpickling or for another device."""
+        encoder = vars(self).get("_encoder")
+        if encoder is not None and (encoder.device, encoder.dtype) == self._placement():
+            return encoder
+        self._encoder = None
+        if "_files" in vars(self):
+            self._encoder = self._load_carried(self._files)
+        else:
+            self._encoder = self._load(find_same_checkpoint(self.checkpoint_), self.checkpoint_)
+        return self._encoder
+
+    def _placement(self) -> tuple[torch.device, torch.dtype]:
+        device = resolve_device(self.device)
+        return device, resolve_precision(self.precision, device)
+
+    def _load(self, folder: Path, checkpoint: Checkpoint) -> Encoder:
+        return load_encoder(folder, checkpoint, *self._placement())
+
+    def _load_carried(self, files: Mapping[str, NDArray[np.uint8]]) -> Encoder:
+        """Load the files that a pickle carried: through a folder, as any other checkpoint."""
+        with tempfile.TemporaryDirectory(prefix="skbert-") as name:
+            folder = Path(name)
+            for relative, content in files.items():
+                target = folder / relative
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.tobytes())
+            found = Checkpoint(str(folder), None, self.checkpoint_.digest)
+            find_same_checkpoint(found)
+            return self._load(folder, self.checkpoint_)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_encoder", None)
+        if getattr(self, "save_weights", None) is True and hasattr(self, "checkpoint_"):
+            state["_files"] = vars(self).get("_files") or checkpoint_files(
+                find_same_checkpoint(self.checkpoint_)
+            )
+        return state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags

@@ -1,0 +1,129 @@
+"""Ragged windows → batches of about equal cost. The only place that pads.
+
+Windows are sorted by their true token length, longest first, so that a batch holds windows of
+about the same length and memory runs out, if at all, at the first batch. Order is restored by the
+caller, who gets the batches' rows in the sorted order.
+
+Letters: n windows in a batch, L tokens in its longest window, T tokens in all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from zlib import crc32
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skbert._encoding import Encodings
+from skbert._packing import Runs
+
+
+@dataclass(frozen=True)
+class PaddedBatch:
+    """Windows below each other, shorter ones filled up.
+
+    Attributes
+    ----------
+    ids : Tensor of int64, shape (n, L)
+        Token ids.
+    mask : Tensor of int64, shape (n, L), or None
+        1 for tokens, 0 for padding; None where nothing is padded: attention is faster so.
+    """
+
+    ids: Tensor
+    mask: Tensor | None
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Windows behind each other in one row.
+
+    Attributes
+    ----------
+    ids : Tensor of int64, shape (1, T)
+        Token ids.
+    runs : list of (int, int)
+        Number of windows and their length, for each run of equally long ones.
+    """
+
+    ids: Tensor
+    runs: Runs
+
+
+def length_order(encodings: Encodings) -> NDArray[np.int64]:
+    """Order of the windows, longest first.
+
+    Equally long windows are ordered by their content, not by their place: then the batches, and
+    the last bits of the results, are the same in whatever order the texts come.
+    """
+    ids, bounds = encodings.ids, encodings.bounds
+    content = [
+        crc32(memoryview(ids[start:stop]))
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+    return np.lexsort((content, -encodings.lengths))
+
+
+def batch_stop(
+    lengths: NDArray[np.int64],
+    start: int,
+    *,
+    max_tokens: int,
+    max_windows: int | None = None,
+    pad: bool = False,
+) -> int:
+    """Where the batch that begins at ``start`` ends.
+
+    Parameters
+    ----------
+    lengths : ndarray of int64, shape (n_windows,)
+        Lengths in the order of `length_order`, so never increasing.
+    start : int
+        First window of the batch.
+    max_tokens : int
+        Most tokens in a batch (padding counted where ``pad``); one window may exceed it.
+    max_windows : int, default=None
+        If given, exactly this many windows instead, as far as there are any.
+    pad : bool, default=False
+        The batch will be padded. Then, once it is half full, it ends where the next window is
+        shorter: a batch of equal lengths needs no mask.
+    """
+    if max_windows is not None:
+        return min(start + max_windows, len(lengths))
+    longest = int(lengths[start])
+    if not pad:
+        filled = np.cumsum(lengths[start : start + max_tokens])
+        return start + max(1, int(np.searchsorted(filled, max_tokens, side="right")))
+    most = min(start + max(1, max_tokens // longest), len(lengths))
+    shorter = np.flatnonzero(lengths[start:most] < longest)
+    if len(shorter) and shorter[0] * longest >= max_tokens // 2:
+        return start + int(shorter[0])
+    return most
+
+
+def pad_batch(encodings: Encodings, rows: NDArray[np.int64], pad_id: int) -> PaddedBatch:
+    """Put windows below each other, filled up with ``pad_id`` on the right."""
+    lengths = encodings.lengths[rows]
+    longest = int(lengths.max())
+    is_token = np.arange(longest) < lengths[:, None]
+    ids = np.full((len(rows), longest), pad_id, np.int64)
+    ids[is_token] = _joined_ids(encodings, rows)
+    mask = None if is_token.all() else torch.from_numpy(is_token.astype(np.int64))
+    return PaddedBatch(torch.from_numpy(ids), mask)
+
+
+def pack_batch(encodings: Encodings, rows: NDArray[np.int64]) -> PackedBatch:
+    """Put windows behind each other."""
+    ids = torch.from_numpy(_joined_ids(encodings, rows)).unsqueeze(0)
+    lengths = encodings.lengths[rows].tolist()
+    runs = [(len(list(group)), length) for length, group in groupby(lengths)]
+    return PackedBatch(ids, runs)
+
+
+def _joined_ids(encodings: Encodings, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    ids, bounds = encodings.ids, encodings.bounds
+    return np.concatenate([ids[bounds[row] : bounds[row + 1]] for row in rows]).astype(np.int64)

