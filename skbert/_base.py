@@ -6,7 +6,7 @@ import numbers
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -45,7 +45,9 @@ def whole_number(least: int, *, or_else: Any) -> Rule:
 
 def is_integer(value: Any, least: int) -> bool:
     """Whether a value is an integer, numpy's too, no bool, and not below ``least``."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+    return (
+        isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
+    )
 
 
 A_STRING = Rule(lambda value: isinstance(value, str) and value != "", "a non-empty str")
@@ -79,7 +81,7 @@ class BertEstimator(BaseEstimator):
     whatever device there is then, when they are first needed.
     """
 
-    _rules: Mapping[str, Rule] = SHARED_RULES
+    _rules: ClassVar[Mapping[str, Rule]] = SHARED_RULES
     _encoder: Encoder | None
 
     def _check_params(self) -> None:
@@ -110,7 +112,7 @@ class BertEstimator(BaseEstimator):
         """Drop what an earlier fit left, weights first, so that they are not held twice."""
         fitted = [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]
         for name in [*fitted, "_encoder", "_files"]:
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
 
     def _find_and_load(self) -> Encoder:
         """Find the checkpoint that the parameters name, load it and remember it."""
@@ -151,8 +153,7 @@ class BertEstimator(BaseEstimator):
             return self._load(folder, self.checkpoint_)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        state.pop("_encoder", None)
+        state = {k: v for k, v in super().__getstate__().items() if k != "_encoder"}
         if getattr(self, "save_weights", None) is True and hasattr(self, "checkpoint_"):
             state["_files"] = vars(self).get("_files") or checkpoint_files(
                 find_same_checkpoint(self.checkpoint_)

@@ -10,7 +10,7 @@ Letters: n windows in a batch, L tokens in its longest window, T tokens in all o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from zlib import crc32
 
 import numpy as np
@@ -61,11 +61,8 @@ def length_order(encodings: Encodings) -> NDArray[np.int64]:
     the last bits of the results, are the same in whatever order the texts come.
     """
     ids, bounds = encodings.ids, encodings.bounds
-    content = [
-        crc32(memoryview(ids[start:stop]))
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
-    return np.lexsort((content, -encodings.lengths))
+    content = [crc32(ids[start:stop].data) for start, stop in pairwise(bounds.tolist())]
+    return np.lexsort(np.stack([np.array(content, np.int64), -encodings.lengths]))
 
 
 def batch_stop(

