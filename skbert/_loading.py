@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from skbert._checkpoint import Checkpoint, read_json
 from skbert._device import token_budget
@@ -175,7 +176,7 @@ def _load_model(folder: Path, dtype: torch.dtype) -> tuple[Any, bool]:
                 local_files_only=True,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise CheckpointError(
             f"The model in {folder} cannot be loaded: {_first_line(error)}. Is it complete, and of "
             "an architecture that this version of transformers knows?"
