@@ -69,6 +69,15 @@ class Encoder:
         return int(self.model.config.num_hidden_layers)
 
 
+VOCABULARY_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+
 # Encoders of this process, shared by clones and freed with the last estimator that holds them.
 _SHARED: weakref.WeakValueDictionary[Any, Encoder] = weakref.WeakValueDictionary()
 _LOCK = threading.RLock()
@@ -143,6 +152,12 @@ def load_tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
+    # Without these, transformers would make a tokenizer that knows special tokens only.
+    if not any((folder / name).is_file() for name in VOCABULARY_FILES):
+        raise CheckpointError(
+            f"{folder} has no tokenizer ({', '.join(VOCABULARY_FILES)}). Save one beside the "
+            "weights: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
+        )
     try:
         with _quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(
@@ -150,13 +165,13 @@ def load_tokenizer(folder: Path) -> Any:
             )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise CheckpointError(
-            f"{folder} has no tokenizer that can be read ({_first_line(error)}). Save one beside "
-            "the weights: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
+            f"The tokenizer in {folder} cannot be read: {_first_line(error)}. Save it again: "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
         ) from error
-    if not tokenizer.is_fast or len(tokenizer) == 0:
+    if not tokenizer.is_fast:
         raise CheckpointError(
-            f"{folder} has no usable fast tokenizer (tokenizer.json or a vocabulary). Save one "
-            "beside the weights: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
+            f"The tokenizer in {folder} is a slow one (no tokenizer.json can be made of it), "
+            "expected a fast one. Use a checkpoint that has one."
         )
     return tokenizer
 

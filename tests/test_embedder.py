@@ -228,10 +228,7 @@ class TestOverflow:
 
     def test_each_token_comes_from_its_best_window(self, tiny_bert):
         """Windows of 8 body tokens, 4 of them shared: tokens 0-5 are owned by the first."""
-        words = [
-            *["one", "two", "three"],
-            *["red", "blue", "green", "house", "tree", "runs", "sleeps", "eats", "he"],
-        ]
+        words = "one two three red blue green house tree runs sleeps eats he".split()
         tokens = BertEmbedder(
             tiny_bert, pooling=None, overflow="windows", max_length=10, stride=4
         ).fit_transform([" ".join(words)])[0]
