@@ -1,0 +1,35 @@
+"""The floor: the time in which this machine's float32 matmul does the work of the real tokens."""
+
+import torch
+from _peers import MAX_LENGTH
+
+SIDE = 2048
+PRODUCTS = 20
+PRODUCT_FLOPS = PRODUCTS * 2 * SIDE**3
+
+
+def matmul_sample():
+    """Give a function that computes 20 products of 2048 x 2048 matrices, `PRODUCT_FLOPS`."""
+    a, b, c = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE), torch.empty(SIDE, SIDE)
+
+    def multiply():
+        for _ in range(PRODUCTS):
+            torch.mm(a, b, out=c)
+
+    return multiply
+
+
+def text_flops(folder, texts):
+    """Count operations of the encoder's layers on the texts' tokens, padding left out.
+
+    A layer does four H x H products and two H x I products a token, and two products of a
+    token's query and value with every token of its text.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    config = AutoConfig.from_pretrained(folder)
+    encoded = AutoTokenizer.from_pretrained(folder)(texts, truncation=True, max_length=MAX_LENGTH)
+    lengths = [len(ids) for ids in encoded["input_ids"]]
+    H, inner = config.hidden_size, config.intermediate_size
+    per_layer = sum(2 * n * (4 * H * H + 2 * H * inner) + 4 * n * n * H for n in lengths)
+    return config.num_hidden_layers * per_layer, sum(lengths)

@@ -1,0 +1,110 @@
+"""What is compared: each function loads a model once and gives texts → unit vectors, on the CPU.
+
+All read the same weights in float32, keep at most 256 tokens of a text, take the mean of its token
+vectors and scale it to length 1.
+"""
+
+import importlib.util
+
+import numpy as np
+import torch
+
+MAX_LENGTH = 256
+LOOP_BATCH = 32
+
+
+def skbert_embedder(folder):
+    """Load BertEmbedder with its defaults, fitted."""
+    from skbert import BertEmbedder
+
+    embedder = BertEmbedder(str(folder), normalize=True, device="cpu").fit(["a text"])
+    return embedder.transform
+
+
+def sentence_transformers_encode(folder):
+    """Load SentenceTransformer with its defaults."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder), device="cpu")
+    return lambda texts: model.encode(texts, normalize_embeddings=True)
+
+
+def plain_loop(folder):
+    """Load the loop that many write by hand: batches in input order, padded to the longest."""
+    tokenizer, model = load_plain(folder)
+
+    @torch.inference_mode()
+    def embed(texts):
+        vectors = []
+        for start in range(0, len(texts), LOOP_BATCH):
+            batch = tokenizer(
+                texts[start : start + LOOP_BATCH],
+                padding=True,
+                truncation=True,
+                max_length=MAX_LENGTH,
+                return_tensors="pt",
+            )
+            hidden = model(**batch).last_hidden_state
+            mask = batch["attention_mask"].unsqueeze(-1)
+            vectors.append((hidden * mask).sum(1) / mask.sum(1))
+        return _unit(torch.cat(vectors).numpy())
+
+    return embed
+
+
+def extraction_pipeline(folder, batch_size):
+    """Load transformers' feature-extraction pipeline; the mean of what it returns for a text.
+
+    It is asked for tensors: its default, nested lists of numbers, is slower still. With a batch
+    size above 1 what it returns includes the padding, without saying which rows these are.
+    """
+    from transformers import pipeline
+
+    extract = pipeline(
+        "feature-extraction",
+        model=str(folder),
+        device="cpu",
+        dtype=torch.float32,
+        tokenize_kwargs={"truncation": True, "max_length": MAX_LENGTH},
+    )
+
+    def embed(texts):
+        outputs = extract(texts, batch_size=batch_size, return_tensors=True)
+        return _unit(np.stack([_as_tokens(output).mean(0).numpy() for output in outputs]))
+
+    return embed
+
+
+def skrub_encoder(folder):
+    """Load skrub's encoder of sentence-transformers models, fitted."""
+    import pandas as pd
+    import skrub
+
+    # TextEncoder was renamed LLMEncoder in skrub 0.11.
+    Encoder = getattr(skrub, "LLMEncoder", None) or skrub.TextEncoder
+    encoder = Encoder(model_name=str(folder), n_components=None, device="cpu")
+    encoder.fit(pd.Series(["a text", "another"], name="text"))
+    # It divides all vectors by one number of its own; the unit length takes that out again.
+    return lambda texts: _unit(encoder.transform(pd.Series(texts, name="text")).to_numpy())
+
+
+def has_skrub():
+    """Whether skrub is installed."""
+    return importlib.util.find_spec("skrub") is not None
+
+
+def load_plain(folder):
+    """Load the tokenizer and the model as transformers gives them, in float32, for inference."""
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return tokenizer, AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def _as_tokens(output):
+    """(1, L, H) or (L, H) → (L, H)."""
+    return output.reshape(-1, output.shape[-1])
+
+
+def _unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
