@@ -38,16 +38,16 @@ def one_of(*values: Any) -> Rule:
 def whole_number(least: int, *, or_else: Any) -> Rule:
     """Accept integers from ``least`` on, and one value that is none."""
     return Rule(
-        lambda value: value is or_else or value == or_else or is_integer(value, least),
+        lambda value: one_of(or_else).accepts(value) or is_integer(value, least),
         f"{or_else!r} or an integer of at least {least}",
     )
 
 
-def is_integer(value: Any, least: int) -> bool:
+def is_integer(value: Any, least: int | None = None) -> bool:
     """Whether a value is an integer, numpy's too, no bool, and not below ``least``."""
-    return (
-        isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
-    )
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        return False
+    return least is None or int(value) >= least
 
 
 A_STRING = Rule(lambda value: isinstance(value, str) and value != "", "a non-empty str")

@@ -72,6 +72,7 @@ def batch_stop(
     max_tokens: int,
     max_windows: int | None = None,
     pad: bool = False,
+    equal: bool = False,
 ) -> int:
     """Where the batch that begins at ``start`` ends.
 
@@ -88,10 +89,14 @@ def batch_stop(
     pad : bool, default=False
         The batch will be padded. Then, once it is half full, it ends where the next window is
         shorter: a batch of equal lengths needs no mask.
+    equal : bool, default=False
+        The batch must not be padded: it ends where the next window is shorter.
     """
+    longest = int(lengths[start])
+    if equal:
+        lengths = lengths[: np.searchsorted(-lengths, -longest, side="right")]
     if max_windows is not None:
         return min(start + max_windows, len(lengths))
-    longest = int(lengths[start])
     if not pad:
         filled = np.cumsum(lengths[start : start + max_tokens])
         return start + max(1, int(np.searchsorted(filled, max_tokens, side="right")))

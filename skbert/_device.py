@@ -53,7 +53,7 @@ def _is_available(device: torch.device) -> bool:
         return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
     if device.type == "mps":
         return torch.backends.mps.is_available()
-    if device.type in ("cpu", "meta"):
+    if device.type == "cpu":
         return True
     module = getattr(torch, device.type, None)
     return bool(module is not None and module.is_available())

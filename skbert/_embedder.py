@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from skbert._base import (
     SHARED_RULES,
@@ -24,18 +23,17 @@ from skbert._base import (
 )
 from skbert._checkpoint import DEFAULT_MODEL, find_same_checkpoint
 from skbert._encoding import Encodings, TextTokenizer, chunks
-from skbert._exceptions import ParameterError, TruncationWarning
-from skbert._inference import HiddenStates, run_batches, work_ahead
+from skbert._exceptions import ParameterError, TruncationWarning, stacklevel_of_caller
+from skbert._inference import Head, HiddenStates, Progress, run_batches, work_ahead
 from skbert._loading import Encoder
-from skbert._pooling import POOLINGS
+from skbert._pooling import POOLINGS, every_token, merge_windows, unit_length
 from skbert._progress import progress_bar
 from skbert._sentence_transformers import own_pooling
 
 
 def _is_layers(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return len(value) > 0 and all(_is_layers(layer) for layer in value)
-    return is_integer(value, -(10**6))
+    layers = value if isinstance(value, tuple | list) else [value]
+    return len(layers) > 0 and all(is_integer(layer) for layer in layers)
 
 
 def _gives_one_vector_a_text(embedder: BertEmbedder) -> bool:
@@ -144,7 +142,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
     >>> vectors.shape
     (3, 384)
     >>> (vectors @ vectors[0]).round(2)
-    array([1.  , 0.49, 0.02], dtype=float32)
+    array([1.  , 0.63, 0.01], dtype=float32)
     """
 
     _rules: ClassVar[Mapping[str, Rule]] = {
@@ -261,12 +259,12 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         with progress_bar(len(texts), "text", self.verbose) as bar:
             for part, encodings in work_ahead(encode, chunks(texts), device=encoder.device):
                 lost[part] = encodings.lost_tokens
+                bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
                 if self.pooling_ is None:
-                    tokens += self._token_vectors(encoder, encodings)
+                    tokens += self._token_vectors(encoder, encodings, bar.update)
                 else:
-                    vectors[part] = self._text_vectors(encoder, encodings)
-                bar.update(part.stop - part.start)
-        _warn_of_truncation(lost, self.max_length_)
+                    vectors[part] = self._text_vectors(encoder, encodings, bar.update)
+        warn_of_truncation(lost, self.max_length_)
         return vectors if self.pooling_ is not None else tokens
 
     def _encode(
@@ -285,23 +283,24 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             first_position=part.start,
         )
 
-    def _text_vectors(self, encoder: Encoder, encodings: Encodings) -> NDArray[np.float32]:
+    def _text_vectors(
+        self, encoder: Encoder, encodings: Encodings, progress: Progress
+    ) -> NDArray[np.float32]:
         """One vector a text, (n_texts, n_features_out_)."""
         assert self.pooling_ is not None
         pooling = POOLINGS[self.pooling_]
-        windows = self._run(encoder, encodings, pooling.pool, np.ones_like(encodings.n_owned))
-        bounds = encodings.text_bounds
-        vectors = windows[bounds[:-1]]
-        for text in np.flatnonzero(np.diff(bounds) > 1):
-            part = slice(bounds[text], bounds[text + 1])
-            vectors[text] = pooling.merge(windows[part], encodings.n_owned[part])
-        return _unit_length(vectors) if self.normalize else vectors
+        one_a_window = np.ones_like(encodings.n_owned)
+        windows = self._run(encoder, encodings, pooling.pool, one_a_window, progress)
+        vectors = merge_windows(pooling, windows, encodings.text_bounds, encodings.n_owned)
+        return unit_length(vectors) if self.normalize else vectors
 
-    def _token_vectors(self, encoder: Encoder, encodings: Encodings) -> list[NDArray[np.float32]]:
+    def _token_vectors(
+        self, encoder: Encoder, encodings: Encodings, progress: Progress
+    ) -> list[NDArray[np.float32]]:
         """One array of token vectors a text, (n_tokens_i, n_features_out_)."""
-        rows = self._run(encoder, encodings, _owned_tokens, encodings.n_owned)
+        rows = self._run(encoder, encodings, every_token, encodings.n_owned, progress)
         if self.normalize:
-            rows = _unit_length(rows)
+            rows = unit_length(rows)
         last_row = np.concatenate([[0], np.cumsum(encodings.n_owned)])
         # Copies, so that one text's vectors do not keep the whole chunk in memory.
         return [part.copy() for part in np.split(rows, last_row[encodings.text_bounds[1:-1]])]
@@ -310,8 +309,9 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         self,
         encoder: Encoder,
         encodings: Encodings,
-        head: Any,
+        head: Head,
         rows_per_window: NDArray[np.int64],
+        progress: Progress,
     ) -> NDArray[np.float32]:
         return run_batches(
             encoder,
@@ -320,6 +320,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             head,
             batch_size=None if self.batch_size == "auto" else int(self.batch_size),
             rows_per_window=rows_per_window,
+            progress=progress,
         )
 
     def _resolve_max_length(self, encoder: Encoder) -> int:
@@ -385,11 +386,6 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         return tags
 
 
-def _owned_tokens(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """(n, L, F), mask (n, L) → the vectors of the tokens that count, (m, F)."""
-    return hidden.flatten(0, 1) if mask is None else hidden[mask]
-
-
 def _blank(
     results: NDArray[np.float32] | list[NDArray[np.float32]], is_missing: NDArray[np.bool_]
 ) -> None:
@@ -399,18 +395,13 @@ def _blank(
         results[position] = vectors[:0] if vectors.ndim == 2 else np.zeros_like(vectors)
 
 
-def _unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    length[length == 0] = 1
-    return vectors / length
-
-
-def _warn_of_truncation(lost: NDArray[np.int64], max_length: int) -> None:
+def warn_of_truncation(lost: NDArray[np.int64], max_length: int) -> None:
+    """Warn once, at the caller's line, if any text lost tokens (`Encodings.lost_tokens`)."""
     if lost.any():
         warnings.warn(
             f"{np.count_nonzero(lost)} of {len(lost)} texts are longer than max_length="
             f"{max_length}: {lost.sum()} tokens at their ends were not read. Use a larger "
             'max_length where the model allows it, or overflow="windows" to read them whole.',
             TruncationWarning,
-            stacklevel=4,
+            stacklevel=stacklevel_of_caller(),
         )

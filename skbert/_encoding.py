@@ -151,6 +151,8 @@ class TextTokenizer:
         n_windows, lost = [], []
         for position, encoding in enumerate(self._tokenise(texts, with_offsets)):
             body = _body(encoding.ids, self.prefix, self.suffix)
+            if not body and not self.n_special_tokens:
+                body = [self.pad_id]  # a model cannot read nothing
             if len(body) > room and overflow == "error":
                 raise TextTooLongError(
                     f"X[{first_position + position}] has {len(body) + self.n_special_tokens} "
@@ -163,7 +165,7 @@ class TextTokenizer:
             n_windows.append(len(spans))
             lost.append(len(body) - spans[-1][1])
             if with_offsets:
-                body_offsets = _body(encoding.offsets, self.prefix, self.suffix)
+                body_offsets = _body(encoding.offsets, self.prefix, self.suffix) or [(0, 0)]
                 before, after = [(0, 0)] * len(self.prefix), [(0, 0)] * len(self.suffix)
                 offsets += [before + body_offsets[start:stop] + after for start, stop in spans]
         lengths = [len(window) for window in windows]

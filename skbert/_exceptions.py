@@ -17,6 +17,11 @@
         └── CheckpointWarning       the checkpoint asks for something that is not applied
 """
 
+import sys
+from pathlib import Path
+
+import sklearn
+
 
 class SkbertError(ValueError):
     """Base class of every error that skbert raises on purpose."""
@@ -60,3 +65,15 @@ class TruncationWarning(SkbertWarning):
 
 class CheckpointWarning(SkbertWarning):
     """The checkpoint's own files ask for a step that skbert does not apply."""
+
+
+def stacklevel_of_caller() -> int:
+    """Stack level, for `warnings.warn` in the calling function, of the user's own line.
+
+    scikit-learn wraps `transform`, so the number of frames between is not fixed.
+    """
+    inside = (str(Path(__file__).parent), str(Path(sklearn.__file__).parent))
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
+        level, frame = level + 1, frame.f_back
+    return level

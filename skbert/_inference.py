@@ -29,6 +29,8 @@ T = TypeVar("T")
 # (token vectors (n, L, H), which of them count (n, L) or None for all) → results (m, F): one row
 # a window, or one row a token that counts.
 Head = Callable[[Tensor, Tensor | None], Tensor]
+# Told the number of windows done after each batch.
+Progress = Callable[[int], Any]
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def run_batches(
     *,
     batch_size: int | None,
     rows_per_window: NDArray[np.int64],
-    progress: Callable[[int], None] = lambda n_windows: None,
+    progress: Progress = lambda n_windows: None,
 ) -> NDArray[np.float32]:
     """Run the model over all windows.
 
@@ -101,6 +103,7 @@ def run_batches(
             max_tokens=encoder.max_tokens,
             max_windows=batch_size,
             pad=not encoder.packed,
+            equal=not encoder.can_pad,
         )
         results = _try_batch(encoder, encodings, order[start:stop], states, head)
         if results is None:  # out of memory: go on from here with half as much at a time

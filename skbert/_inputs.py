@@ -73,6 +73,8 @@ def _to_list(X: Any) -> list[Any]:
             "Convert it first, e.g. list(X)."
         )
     array = np.asarray(column)
+    if isinstance(column, np.ma.MaskedArray):
+        array = np.where(np.ma.getmaskarray(column), None, array.astype(object))
     if array.ndim == 0:
         raise InputError(f"X is a scalar ({array!r}), expected a sequence of texts.")
     if array.ndim > 2:
@@ -96,12 +98,15 @@ def _only_column(X: Any) -> Any:
 
 def _unwrap_rows(rows: list[Any]) -> list[Any]:
     """Read ``[["a"], ["b"]]``, one column written as rows, as ``["a", "b"]``."""
-    if not rows or not all(isinstance(row, list | tuple | np.ndarray) for row in rows):
+    if not rows or not all(_is_row(row) for row in rows):
         return rows
-    widths = {len(row) for row in rows}
-    if widths != {1}:
-        _check_one_column(max(widths), (len(rows), max(widths)))
+    for row in rows:
+        _check_one_column(len(row), (len(rows), len(row)))
     return [row[0] for row in rows]
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
 
 
 def _check_one_column(n_columns: int, shape: tuple[int, ...]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+from sklearn.utils.validation import check_is_fitted
+
 from skbert._checkpoint import DEFAULT_MODEL
-from skbert._embedder import BertEmbedder
+from skbert._embedder import BertEmbedder, warn_of_truncation
 from skbert._encoding import Encodings, TextTokenizer
-from skbert._exceptions import SkbertError
+from skbert._exceptions import ParameterError, SkbertError
 
 COLUMNS = ["text", "window", "token", "id", "segment", "attention_mask", "start", "end"]
 
@@ -31,9 +33,11 @@ def inspect_tokens(
     Parameters
     ----------
     texts : sequence of str
-        Texts, as for `BertEmbedder.transform`. Missing values are refused.
+        Texts, as for `BertEmbedder.transform`. Missing values are refused, or read as an
+        embedder's ``missing`` says.
     model : str or fitted BertEmbedder, default="sentence-transformers/all-MiniLM-L6-v2"
-        Hub id or folder; or an embedder, whose own settings are then used.
+        Hub id or folder; or an embedder, whose own settings are then used: leave the next four
+        parameters alone.
     revision : str, default=None
         Branch, tag or commit of the hub.
     max_length : int, default=None
@@ -82,15 +86,33 @@ def inspect_tokens(
             "inspect_tokens gives a pandas.DataFrame, and pandas is not installed. "
             "Run: pip install pandas."
         ) from error
-    embedder = model
-    if not isinstance(embedder, BertEmbedder):
-        embedder = BertEmbedder(
-            embedder, revision=revision, max_length=max_length, overflow=overflow, stride=stride
-        ).fit(texts)
+    settings = {
+        "revision": revision,
+        "max_length": max_length,
+        "overflow": overflow,
+        "stride": stride,
+    }
+    embedder = _fitted(model, settings, texts)
     clean, _ = embedder._check_X(texts, reset=False)
     tokenizer = embedder._loaded().tokenizer
     encodings = embedder._encode(tokenizer, clean, slice(0, len(clean)), with_offsets=True)
+    warn_of_truncation(encodings.lost_tokens, embedder.max_length_)
     return pd.DataFrame(_rows(encodings, tokenizer, padding), columns=COLUMNS)
+
+
+def _fitted(model: str | BertEmbedder, settings: dict[str, Any], texts: Any) -> BertEmbedder:
+    """Give the embedder whose settings count."""
+    if not isinstance(model, BertEmbedder):
+        return BertEmbedder(model, **settings).fit(texts)
+    check_is_fitted(model)
+    defaults = BertEmbedder().get_params()
+    given = [name for name, value in settings.items() if value != defaults[name]]
+    if given:
+        raise ParameterError(
+            f"{given[0]}={settings[given[0]]!r} cannot be combined with an embedder, whose own "
+            "settings are used. Set it there and fit again, or pass the model's name."
+        )
+    return model
 
 
 def _rows(encodings: Encodings, tokenizer: TextTokenizer, padding: bool) -> list[tuple[Any, ...]]:

@@ -50,7 +50,7 @@ def maximum(hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 def cls(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """Vector of the first token, ``[CLS]``."""
-    return hidden[:, 0]
+    return hidden[:, 0].clone()  # a view would keep all tokens' vectors in memory
 
 
 def _masked_sum(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -87,3 +87,41 @@ POOLINGS = {
     # The caller passes the pooler's output as one "token" a window: (n, 1, H).
     "pooler": Pooling(cls, _merge_equal),
 }
+
+
+def merge_windows(
+    pooling: Pooling,
+    windows: NDArray[np.float32],
+    text_bounds: NDArray[np.int64],
+    n_owned: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Turn the vectors of windows (n_windows, H) into those of their texts (n_texts, H).
+
+    Parameters
+    ----------
+    pooling : Pooling
+        What made the windows' vectors.
+    windows : ndarray of float32, shape (n_windows, H)
+        One vector a window.
+    text_bounds : ndarray of int64, shape (n_texts + 1,)
+        Windows of text t: ``text_bounds[t]`` to ``text_bounds[t + 1]``.
+    n_owned : ndarray of int64, shape (n_windows,)
+        Tokens that each window owns.
+    """
+    vectors = windows[text_bounds[:-1]]
+    for text in np.flatnonzero(np.diff(text_bounds) > 1):
+        part = slice(text_bounds[text], text_bounds[text + 1])
+        vectors[text] = pooling.merge(windows[part], n_owned[part])
+    return vectors
+
+
+def every_token(hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """No pooling: (n, L, H) and mask (n, L) → the vectors of the tokens that count, (m, H)."""
+    return hidden.flatten(0, 1) if mask is None else hidden[mask]
+
+
+def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale rows to Euclidean length 1; rows of zeros stay as they are."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    length[length == 0] = 1
+    return vectors / length

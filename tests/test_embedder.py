@@ -198,6 +198,7 @@ class TestOverflow:
         with pytest.warns(TruncationWarning, match=r"2 of 3 .* max_length=64: 156 tokens") as seen:
             embedder.transform([LONG, "the cat", LONG])
         assert len(seen) == 1
+        assert seen[0].filename == __file__  # the user's line, not scikit-learn's wrapper
 
     def test_what_fits_gives_no_warning(self, embedder, texts):
         with warnings.catch_warnings():
@@ -282,7 +283,13 @@ class TestTokenVectors:
 
     def test_inspect_tokens_of_an_embedder(self, tiny_bert):
         embedder = BertEmbedder(tiny_bert, max_length=4).fit(["a"])
-        assert inspect_tokens(["the cat sat on"], embedder).token.tolist()[1:3] == ["the", "cat"]
+        with pytest.warns(TruncationWarning, match="1 of 1 texts"):
+            tokens = inspect_tokens(["the cat sat on"], embedder)
+        assert tokens.token.tolist() == ["[CLS]", "the", "cat", "[SEP]"]
+        with pytest.raises(ParameterError, match="max_length=5 cannot be combined"):
+            inspect_tokens(["the cat"], embedder, max_length=5)
+        with pytest.raises(NotFittedError):
+            inspect_tokens(["the cat"], BertEmbedder(tiny_bert))
 
 
 @pytest.fixture

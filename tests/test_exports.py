@@ -1,0 +1,155 @@
+"""The public surface: exactly these names, documented, with defaults and examples that are true."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import skbert
+
+EXPORTED = [
+    "BertEmbedder",
+    "CheckpointChangedError",
+    "CheckpointError",
+    "CheckpointNotFoundError",
+    "CheckpointWarning",
+    "DeviceError",
+    "InputError",
+    "ParameterError",
+    "SkbertError",
+    "SkbertWarning",
+    "TextTooLongError",
+    "TruncationWarning",
+    "inspect_tokens",
+]
+CALLABLES = [skbert.BertEmbedder, skbert.inspect_tokens]
+SECTION = re.compile(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", re.MULTILINE | re.DOTALL)
+PARAMETER = re.compile(r"^(\w+) : (.+)$", re.MULTILINE)
+NO_DEFAULT = inspect.Parameter.empty
+
+
+def run_python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def documented_parameters(function: Callable[..., Any]) -> dict[str, str]:
+    """Name → the words after the colon, from the numpydoc section "Parameters"."""
+    section = SECTION.search(inspect.getdoc(function) or "")
+    assert section is not None
+    return dict(PARAMETER.findall(section[1]))
+
+
+def documented_default(words: str) -> Any:
+    stated = re.search(r"default=(.+)$", words)
+    return NO_DEFAULT if stated is None else ast.literal_eval(stated[1])
+
+
+def public_methods(cls: type) -> list[Callable[..., Any]]:
+    return [
+        value
+        for name in dir(cls)
+        if not name.startswith("_")
+        and inspect.isfunction(value := inspect.unwrap(getattr(cls, name)))
+        and value.__module__.startswith("skbert")
+    ]
+
+
+def test_all_is_exactly_this():
+    assert skbert.__all__ == EXPORTED
+
+
+def test_no_other_public_name():
+    public = {name for name in vars(skbert) if not name.startswith("_")}
+    assert public == set(EXPORTED)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_every_name_is_documented(name: str):
+    # Not inspect.getdoc: that would give the docstring of a base class.
+    doc = getattr(skbert, name).__doc__
+    assert doc is not None
+    assert doc.strip().splitlines()[0].endswith(".")
+
+
+def test_every_public_method_is_documented():
+    methods = public_methods(skbert.BertEmbedder)
+    assert {"fit", "transform"} <= {method.__name__ for method in methods}
+    assert [method.__name__ for method in methods if not method.__doc__] == []
+
+
+def test_every_error_and_warning_can_be_caught_by_the_base_class():
+    for name in EXPORTED:
+        value = getattr(skbert, name)
+        if name.endswith("Error"):
+            assert issubclass(value, skbert.SkbertError)
+        elif name.endswith("Warning"):
+            assert issubclass(value, skbert.SkbertWarning)
+
+
+@pytest.mark.parametrize("function", CALLABLES)
+def test_documented_parameters_are_those_of_the_signature(function: Callable[..., Any]):
+    assert list(documented_parameters(function)) == list(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize("function", CALLABLES)
+def test_documented_defaults_are_those_of_the_signature(function: Callable[..., Any]):
+    stated = {
+        name: documented_default(words) for name, words in documented_parameters(function).items()
+    }
+    real = {name: p.default for name, p in inspect.signature(function).parameters.items()}
+    # By repr: 1 == True.
+    assert {k: repr(v) for k, v in stated.items()} == {k: repr(v) for k, v in real.items()}
+
+
+@pytest.mark.parametrize("function", CALLABLES)
+def test_only_the_first_parameters_are_positional(function: Callable[..., Any]):
+    positional = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+    ]
+    assert positional in (["model"], ["texts", "model"])
+
+
+@pytest.mark.minilm
+@pytest.mark.usefixtures("minilm")
+@pytest.mark.parametrize("name", ["skbert._embedder", "skbert._inspect"])
+def test_docstring_examples(name: str):
+    module = importlib.import_module(name)
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module):
+        runner.run(test, out=report.append)
+    assert runner.tries > 0
+    assert not report, "".join(report)
+
+
+def test_import_leaves_heavy_packages_alone():
+    # scikit-learn itself imports pandas where it is installed.
+    loaded = run_python(
+        "import sys, torch, sklearn.base; before = set(sys.modules); import skbert; "
+        "print(*{name.split('.')[0] for name in set(sys.modules) - before} & "
+        "{'transformers', 'huggingface_hub', 'pandas', 'polars', 'pyarrow', 'matplotlib'})"
+    )
+    assert loaded.strip() == ""
+
+
+def test_import_prints_nothing_and_changes_no_setting():
+    code = (
+        "import os, torch, warnings; "
+        "see = lambda: (dict(os.environ), torch.get_num_threads(), torch.get_default_dtype(), "
+        "torch.is_grad_enabled(), torch.initial_seed(), list(warnings.filters)); "
+        "import sklearn.base; before = see(); import skbert; assert see() == before"
+    )
+    assert run_python(code) == ""
