@@ -400,7 +400,7 @@ def warn_of_truncation(lost: NDArray[np.int64], max_length: int) -> None:
     if lost.any():
         warnings.warn(
             f"{np.count_nonzero(lost)} of {len(lost)} texts are longer than max_length="
-            f"{max_length}: {lost.sum()} tokens at their ends were not read. Use a larger "
+            f"{max_length}: {lost.sum()} of their tokens were cut off and not read. Use a larger "
             'max_length where the model allows it, or overflow="windows" to read them whole.',
             TruncationWarning,
             stacklevel=stacklevel_of_caller(),

@@ -83,13 +83,16 @@ class TextTokenizer:
         that somebody switched on once.
     pad_id : int
         Id of the padding token.
+    keep_end : bool, default=False
+        Whether truncation cuts off the beginning of a text, not its end, as few checkpoints ask.
     """
 
-    def __init__(self, tokenizer: Tokenizer, pad_id: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, pad_id: int, *, keep_end: bool = False) -> None:
         self.backend = Tokenizer.from_str(tokenizer.to_str())
         self.backend.no_truncation()
         self.backend.no_padding()
         self.pad_id = pad_id
+        self.keep_end = keep_end
         self.prefix, self.suffix = self._special_tokens()
 
     def _special_tokens(self) -> tuple[list[int], list[int]]:
@@ -159,11 +162,13 @@ class TextTokenizer:
                     f"tokens, more than max_length={max_length}. Shorten it, or use "
                     'overflow="windows" (reads it whole) or overflow="truncate".'
                 )
-            spans = _window_spans(len(body), room, overlap if overflow == "windows" else None)
+            spans = _window_spans(
+                len(body), room, overlap if overflow == "windows" else None, self.keep_end
+            )
             windows += [self.prefix + body[start:stop] + self.suffix for start, stop in spans]
             owned += _owned_tokens(spans, len(self.prefix), len(self.suffix))
             n_windows.append(len(spans))
-            lost.append(len(body) - spans[-1][1])
+            lost.append(len(body) - (spans[-1][1] - spans[0][0]))
             if with_offsets:
                 body_offsets = _body(encoding.offsets, self.prefix, self.suffix) or [(0, 0)]
                 before, after = [(0, 0)] * len(self.prefix), [(0, 0)] * len(self.suffix)
@@ -229,11 +234,15 @@ def _body(tokens: list[T], prefix: list[int], suffix: list[int]) -> list[T]:
     return tokens[len(prefix) : len(tokens) - len(suffix)]
 
 
-def _window_spans(n_tokens: int, room: int, overlap: int | None) -> list[tuple[int, int]]:
+def _window_spans(
+    n_tokens: int, room: int, overlap: int | None, keep_end: bool = False
+) -> list[tuple[int, int]]:
     """Cut ``n_tokens`` body tokens into spans; one truncated span where overlap is None."""
-    if n_tokens <= room or overlap is None:
-        return [(0, min(n_tokens, room))]
     last = n_tokens - room
+    if last <= 0:
+        return [(0, n_tokens)]
+    if overlap is None:
+        return [(last, n_tokens)] if keep_end else [(0, room)]
     starts = [*range(0, last, room - overlap), last]
     return [(start, start + room) for start in starts]
 

@@ -72,9 +72,9 @@ def _to_list(X: Any) -> list[Any]:
             f"X is of type {type(X).__name__}, expected a list, an array, or a column of texts. "
             "Convert it first, e.g. list(X)."
         )
-    array = np.asarray(column)
-    if isinstance(column, np.ma.MaskedArray):
-        array = np.where(np.ma.getmaskarray(column), None, array.astype(object))
+    array = np.array(column, dtype=object) if np.ma.isMaskedArray(column) else np.asarray(column)
+    if np.ma.isMaskedArray(column):
+        array[np.ma.getmaskarray(column)] = None
     if array.ndim == 0:
         raise InputError(f"X is a scalar ({array!r}), expected a sequence of texts.")
     if array.ndim > 2:

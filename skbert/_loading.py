@@ -73,6 +73,9 @@ class Encoder:
         return int(self.model.config.num_hidden_layers)
 
 
+# What transformers, too, calls a tokenizer's length where none is set.
+NO_LIMIT = int(1e30)
+USUAL_LENGTH = 512  # BERT's own; taken where a checkpoint states no limit at all
 VOCABULARY_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -119,7 +122,11 @@ def _load(
     folder: Path, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
 ) -> Encoder:
     tokenizer = load_tokenizer(folder)
-    text_tokenizer = TextTokenizer(tokenizer.backend_tokenizer, tokenizer.pad_token_id or 0)
+    text_tokenizer = TextTokenizer(
+        tokenizer.backend_tokenizer,
+        tokenizer.pad_token_id or 0,
+        keep_end=tokenizer.truncation_side == "left",
+    )
     model, has_pooler = _load_model(folder, dtype)
     longest = _longest_input(model)
     encoder = Encoder(
@@ -238,6 +245,8 @@ def _longest_input(model: Any) -> int:
     """Tokens that fit the position embeddings."""
     config = model.config
     positions = getattr(config, "max_position_embeddings", None) or 512
+    if positions < 1:  # XLNet's positions are relative: no limit
+        return NO_LIMIT
     # RoBERTa's family numbers positions from padding_idx + 1.
     unused = getattr(getattr(model, "embeddings", None), "padding_idx", None)
     return int(positions) - (0 if unused is None else int(unused) + 1)
@@ -246,7 +255,8 @@ def _longest_input(model: Any) -> int:
 def _recommended_length(folder: Path, tokenizer: Any, longest: int) -> int:
     """Shortest of what the position embeddings, the tokenizer and sentence-transformers say."""
     stated = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
-    return min(longest, int(tokenizer.model_max_length), int(stated or longest))
+    shortest = min(longest, int(tokenizer.model_max_length), int(stated or longest))
+    return shortest if shortest < NO_LIMIT else USUAL_LENGTH
 
 
 @contextmanager

@@ -144,3 +144,14 @@ def test_packed_batch_holds_the_windows_behind_each_other(windows):
     lengths = [length for n_windows, length in batch.runs for _ in range(n_windows)]
     assert lengths == [len(windows[row]) for row in order]
     assert all(run[1] > following[1] for run, following in pairwise(batch.runs))
+
+
+@settings(max_examples=80, deadline=None)
+@given(lengths=lengths_down, max_tokens=st.integers(1, 100), pad=st.booleans())
+def test_batches_of_equal_lengths_never_mix_lengths(lengths, max_tokens, pad):
+    for start, stop in cuts(lengths, max_tokens=max_tokens, pad=pad, equal=True):
+        longest = lengths[start]
+        assert (lengths[start:stop] == longest).all()
+        assert (stop - start) * longest <= max_tokens or stop == start + 1
+    for start, stop in cuts(lengths, max_tokens=1, max_windows=4, pad=pad, equal=True):
+        assert (lengths[start:stop] == lengths[start]).all()

@@ -20,8 +20,11 @@ from skbert import (
     ParameterError,
     _checkpoint,
     _loading,
+    inspect_tokens,
 )
-from tests.conftest import save_tiny_bert
+from tests.conftest import save_tiny_bert, save_tokenizer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -168,6 +171,23 @@ class TestMaxLength:
         edit_json(folder / "tokenizer_config.json", model_max_length=48)
         assert BertEmbedder(str(folder)).fit(["a"]).max_length_ == 48
         assert BertEmbedder(str(folder), max_length=60).fit(["a"]).max_length_ == 60
+
+    def test_no_limit_at_all(self, tmp_path):
+        """XLNet's positions are relative, and its configuration says -1."""
+        from transformers import XLNetConfig, XLNetModel
+
+        config = XLNetConfig(vocab_size=save_tokenizer(tmp_path), d_model=32, n_layer=1, n_head=2)
+        XLNetModel(config).save_pretrained(tmp_path)
+        edit_json(tmp_path / "tokenizer_config.json", model_max_length=int(1e30))
+        assert BertEmbedder(str(tmp_path)).fit(["a"]).max_length_ == 512
+
+    @pytest.mark.filterwarnings("ignore::skbert.TruncationWarning")
+    def test_truncation_side_of_the_tokenizer(self, folder):
+        edit_json(folder / "tokenizer_config.json", truncation_side="left")
+        embedder = BertEmbedder(str(folder), max_length=4, pooling=None).fit(["a"])
+        tokens = inspect_tokens(["the cat sat on the mat"], embedder)
+        assert tokens.token.tolist() == ["[CLS]", "the", "mat", "[SEP]"]
+        assert tokens.start.tolist() == [0, 15, 19, 0]
 
     def test_sentence_transformers_limit(self, folder):
         edit_json(folder / "sentence_bert_config.json", max_seq_length=20)

@@ -35,6 +35,8 @@ from skbert import (
 
 LONG = "the cat sat on the mat . " * 20  # 140 tokens and two special ones
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture
 def embedder(tiny_bert, texts) -> BertEmbedder:
@@ -195,7 +197,9 @@ class TestMissing:
 
 class TestOverflow:
     def test_truncation_is_counted_once(self, embedder):
-        with pytest.warns(TruncationWarning, match=r"2 of 3 .* max_length=64: 156 tokens") as seen:
+        with pytest.warns(
+            TruncationWarning, match=r"2 of 3 .* max_length=64: 156 of their tokens"
+        ) as seen:
             embedder.transform([LONG, "the cat", LONG])
         assert len(seen) == 1
         assert seen[0].filename == __file__  # the user's line, not scikit-learn's wrapper

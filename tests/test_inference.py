@@ -29,13 +29,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 MANY = [" ".join("abcdefghijklmnopqrst"[: 1 + (7 * i) % 20]) for i in range(40)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny models gain nothing from threads, and lose much where other processes compute too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(params=[True, False], ids=["packed", "padded"])

@@ -19,6 +19,8 @@ from sklearn.utils.validation import validate_data
 from skbert import BertEmbedder
 from tests.conftest import N_STEPS, numeric_word
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def rows_to_texts(X: np.ndarray) -> list[str]:
     """One word a feature; values from -3 to 3 in steps of a half."""
