@@ -13,12 +13,12 @@ MAX_LENGTH = 256
 LOOP_BATCH = 32
 
 
-def skbert_embedder(folder):
+def skbert_embedder(folder, precision="float32"):
     """Load BertEmbedder with its defaults, fitted."""
     from skbert import BertEmbedder
 
-    embedder = BertEmbedder(str(folder), normalize=True, device="cpu").fit(["a text"])
-    return embedder.transform
+    embedder = BertEmbedder(str(folder), normalize=True, device="cpu", precision=precision)
+    return embedder.fit(["a text"]).transform
 
 
 def sentence_transformers_encode(folder):

@@ -11,6 +11,7 @@ SLOW_ROUNDS = 3
 QUICK_SHARE = 10  # --quick takes one text in ten
 
 SKBERT = "skbert"
+BFLOAT16 = "skbert, bfloat16"
 SENTENCE_TRANSFORMERS = "sentence-transformers"
 LOOP = "plain loop, 32 in input order"
 PIPELINES = {1: "pipeline, batch 1", 32: "pipeline, batch 32"}
@@ -35,6 +36,7 @@ def measure(folder, *, rounds, quick):
     corpus = _data.read_corpus()
     fast = {
         SKBERT: _peers.skbert_embedder(folder),
+        BFLOAT16: _peers.skbert_embedder(folder, "bfloat16"),
         SENTENCE_TRANSFORMERS: _peers.sentence_transformers_encode(folder),
     }
     slow = _slow_peers(folder)

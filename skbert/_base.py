@@ -115,11 +115,8 @@ class BertEstimator(BaseEstimator):
             self.__dict__.pop(name, None)
 
     def _find_and_load(self) -> Encoder:
-        """Find the checkpoint that the parameters name, load it and remember it."""
-        folder, checkpoint = find_checkpoint(str(self.model), self.revision)
-        self._encoder = self._load(folder, checkpoint)
-        self.checkpoint_ = checkpoint
-        return self._encoder
+        """Find the checkpoint that the parameters name, and load it."""
+        return self._load(*find_checkpoint(str(self.model), self.revision))
 
     def _loaded(self) -> Encoder:
         """Give the weights of the fit; load them again after unpickling or for another device."""

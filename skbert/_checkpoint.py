@@ -37,7 +37,7 @@ class Checkpoint:
     Attributes
     ----------
     name : str
-        Hub id or folder, as the user gave it.
+        Hub id, or absolute path of the folder.
     revision : str or None
         Commit of the hub; None for a folder.
     digest : str
@@ -69,7 +69,8 @@ def find_checkpoint(name: str, revision: str | None) -> tuple[Path, Checkpoint]:
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return folder, Checkpoint(name, None, weights_digest(folder))
+        # Absolute: a pickle is read in other working directories.
+        return folder, Checkpoint(str(folder.absolute()), None, weights_digest(folder))
     if name == DEFAULT_MODEL and revision in (None, OFFLINE_REVISION):
         packaged = _offline_folder()
         if packaged is not None:

@@ -211,10 +211,13 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         self._forget_fit()
         self._check_X(X, reset=True)
         encoder = self._find_and_load()
-        self.max_length_ = self._resolve_max_length(encoder)
-        self.pooling_ = self._resolve_pooling(encoder)
-        self._states = self._resolve_layers(encoder)
+        max_length = self._resolve_max_length(encoder)
+        pooling = self._resolve_pooling(encoder)
+        self._states = self._resolve_layers(encoder, pooling)
         n_layers = len(self._states.layers) if self.combine_layers == "concat" else 1
+        # Nothing fitted is set before all has been checked.
+        self._encoder, self.checkpoint_ = encoder, encoder.checkpoint
+        self.max_length_, self.pooling_ = max_length, pooling
         self.n_features_out_ = encoder.hidden_size * n_layers
         return self
 
@@ -342,7 +345,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             )
         return self.pooling
 
-    def _resolve_layers(self, encoder: Encoder) -> HiddenStates:
+    def _resolve_layers(self, encoder: Encoder, pooling: str | None) -> HiddenStates:
         layers = self.layers if isinstance(self.layers, tuple | list) else (self.layers,)
         n = encoder.n_layers
         for layer in layers:
@@ -352,12 +355,12 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
                     f"input embeddings) to {n}, or -1 (the last) to {-n - 1}."
                 )
         resolved = tuple(int(layer) % (n + 1) for layer in layers)
-        if self.pooling_ == "pooler" and resolved != (n,):
+        if pooling == "pooler" and resolved != (n,):
             raise ParameterError(
                 f'layers={self.layers!r}: pooling="pooler" reads the last layer only. '
                 'Use layers=-1, or pooling="cls".'
             )
-        return HiddenStates(resolved, self.combine_layers, self.pooling_ == "pooler")
+        return HiddenStates(resolved, self.combine_layers, pooling == "pooler")
 
     @property
     def _n_features_out(self) -> int:

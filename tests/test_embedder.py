@@ -167,6 +167,13 @@ class TestResults:
         with pytest.raises(NotFittedError):
             embedder.transform(texts)
 
+    def test_refused_parameter_leaves_nothing_fitted(self, tiny_bert, texts):
+        embedder = BertEmbedder(tiny_bert, layers=9)
+        with pytest.raises(ParameterError, match="layers=9"):
+            embedder.fit(texts)
+        with pytest.raises(NotFittedError):
+            embedder.transform(texts)
+
     def test_unfitted(self, texts):
         with pytest.raises(NotFittedError):
             BertEmbedder("./nowhere").transform(texts)
@@ -382,6 +389,14 @@ class TestPickling:
         stored = pickle.dumps(embedder)
         assert len(stored) < 2_000
         assert b"torch" not in stored
+
+    def test_relative_folder_is_found_from_elsewhere(self, tiny_bert, texts, monkeypatch, tmp_path):
+        monkeypatch.chdir(Path(tiny_bert).parent)
+        embedder = BertEmbedder(Path(tiny_bert).name).fit(texts)
+        stored = pickle.dumps(embedder)
+        monkeypatch.chdir(tmp_path)
+        restored = pickle.loads(stored)
+        np.testing.assert_array_equal(restored.transform(texts), embedder.transform(texts))
 
     def test_hash_is_stable(self, embedder, texts):
         before = joblib.hash(embedder)
