@@ -55,11 +55,11 @@ TRUE_OR_FALSE = Rule(lambda value: isinstance(value, bool | np.bool_), "True or 
 
 SHARED_RULES: Mapping[str, Rule] = {
     "model": Rule(
-        lambda value: (isinstance(value, str) and value != "") or isinstance(value, Path),
+        lambda value: A_STRING.accepts(value) or isinstance(value, Path),
         "a hub id or a folder, as str",
     ),
     "revision": Rule(
-        lambda value: value is None or (isinstance(value, str) and value != ""),
+        lambda value: value is None or A_STRING.accepts(value),
         "None, or a branch, tag or commit as str",
     ),
     "max_length": whole_number(1, or_else=None),

@@ -72,8 +72,9 @@ def _to_list(X: Any) -> list[Any]:
             f"X is of type {type(X).__name__}, expected a list, an array, or a column of texts. "
             "Convert it first, e.g. list(X)."
         )
-    array = np.array(column, dtype=object) if np.ma.isMaskedArray(column) else np.asarray(column)
+    array = np.asarray(column)
     if np.ma.isMaskedArray(column):
+        array = array.astype(object)
         array[np.ma.getmaskarray(column)] = None
     if array.ndim == 0:
         raise InputError(f"X is a scalar ({array!r}), expected a sequence of texts.")
@@ -119,8 +120,10 @@ def _check_one_column(n_columns: int, shape: tuple[int, ...]) -> None:
 
 def _is_missing(value: Any) -> bool:
     # pandas is not a dependency, and pandas.isna would be asked about every value.
-    if value is None or isinstance(value, float | np.floating):
-        return value is None or bool(value != value)
+    if value is None:
+        return True
+    if isinstance(value, float | np.floating):
+        return bool(value != value)
     return type(value).__name__ in ("NAType", "NaTType")
 
 

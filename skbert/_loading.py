@@ -60,7 +60,7 @@ class Encoder:
     has_pooler: bool
     max_tokens: int
     can_pad: bool
-    packed: bool = False
+    packed: bool
 
     @property
     def hidden_size(self) -> int:
@@ -129,6 +129,7 @@ def _load(
     )
     model, has_pooler = _load_model(folder, dtype)
     longest = _longest_input(model)
+    packable = can_pack(model.config)
     encoder = Encoder(
         model=model,
         tokenizer=text_tokenizer,
@@ -139,20 +140,15 @@ def _load(
         longest_input=longest,
         has_pooler=has_pooler,
         max_tokens=token_budget(device, _widest_layer(model.config)),
-        can_pad=can_pack(model.config) or _padding_is_masked(model, text_tokenizer),
+        can_pad=packable or _padding_is_masked(model, text_tokenizer),
+        packed=packable and device.type == "cpu",
     )
-    if device.type == "cpu":
-        _prepare_for_cpu(encoder)
+    if encoder.packed:
+        use_packed_attention(model)
+    if device.type == "cpu" and can_prepack(dtype):
+        prepack_linear_layers(model)
     model.to(device)
     return encoder
-
-
-def _prepare_for_cpu(encoder: Encoder) -> None:
-    if can_pack(encoder.model.config):
-        use_packed_attention(encoder.model)
-        encoder.packed = True
-    if can_prepack(encoder.dtype):
-        prepack_linear_layers(encoder.model)
 
 
 def load_tokenizer(folder: Path) -> Any:
