@@ -17,7 +17,7 @@ from skbert._checkpoint import Checkpoint, checkpoint_files, find_checkpoint, fi
 from skbert._device import PRECISIONS, resolve_device, resolve_precision
 from skbert._exceptions import ParameterError
 from skbert._inputs import check_texts
-from skbert._loading import Encoder, load_encoder
+from skbert._encoder import Encoder, load_encoder
 
 
 class Rule(NamedTuple):

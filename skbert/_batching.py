@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -32,10 +33,13 @@ class PaddedBatch:
         Token ids.
     mask : Tensor of int64, shape (n, L), or None
         1 for tokens, 0 for padding; None where nothing is padded: attention is faster so.
+    segments : Tensor of int64, shape (n, L), or None
+        Which text of a pair each token belongs to; None where the model is not told.
     """
 
     ids: Tensor
     mask: Tensor | None
+    segments: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,21 @@ class PackedBatch:
         Token ids.
     runs : list of (int, int)
         Number of windows and their length, for each run of equally long ones.
+    segments : Tensor of int64, shape (1, T), or None
+        Which text of a pair each token belongs to; None where the model is not told.
     """
 
     ids: Tensor
     runs: Runs
+    segments: Tensor | None = None
 
 
 def length_order(encodings: Encodings) -> NDArray[np.int64]:
     """Order of the windows, longest first.
 
     Equally long windows are ordered by their content, not by their place: then the batches, and
-    the last bits of the results, are the same in whatever order the texts come.
+    the last bits of the results, are the same in whatever order the texts come. (Windows of equal
+    ids but other segments may change places; both come from pairs cut at another place.)
     """
     ids, bounds = encodings.ids, encodings.bounds
     content = [crc32(ids[start:stop].data) for start, stop in pairwise(bounds.tolist())]
@@ -113,19 +121,30 @@ def pad_batch(encodings: Encodings, rows: NDArray[np.int64], pad_id: int) -> Pad
     longest = int(lengths.max())
     is_token = np.arange(longest) < lengths[:, None]
     ids = np.full((len(rows), longest), pad_id, np.int64)
-    ids[is_token] = _joined_ids(encodings, rows)
+    ids[is_token] = _joined(encodings.ids, encodings.bounds, rows)
     mask = None if is_token.all() else torch.from_numpy(is_token.astype(np.int64))
-    return PaddedBatch(torch.from_numpy(ids), mask)
+    segments = None
+    if encodings.segments is not None:
+        filled = np.zeros_like(ids)
+        filled[is_token] = _joined(encodings.segments, encodings.bounds, rows)
+        segments = torch.from_numpy(filled)
+    return PaddedBatch(torch.from_numpy(ids), mask, segments)
 
 
 def pack_batch(encodings: Encodings, rows: NDArray[np.int64]) -> PackedBatch:
     """Put windows behind each other."""
-    ids = torch.from_numpy(_joined_ids(encodings, rows)).unsqueeze(0)
+    ids = torch.from_numpy(_joined(encodings.ids, encodings.bounds, rows)).unsqueeze(0)
     lengths = encodings.lengths[rows].tolist()
     runs = [(len(list(group)), length) for length, group in groupby(lengths)]
-    return PackedBatch(ids, runs)
+    segments = None
+    if encodings.segments is not None:
+        joined = _joined(encodings.segments, encodings.bounds, rows)
+        segments = torch.from_numpy(joined).unsqueeze(0)
+    return PackedBatch(ids, runs, segments)
 
 
-def _joined_ids(encodings: Encodings, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    ids, bounds = encodings.ids, encodings.bounds
-    return np.concatenate([ids[bounds[row] : bounds[row + 1]] for row in rows]).astype(np.int64)
+def _joined(
+    values: NDArray[Any], bounds: NDArray[np.int64], rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Values of the tokens of some windows, one window after another."""
+    return np.concatenate([values[bounds[row] : bounds[row + 1]] for row in rows]).astype(np.int64)

@@ -25,7 +25,7 @@ from skbert._checkpoint import DEFAULT_MODEL, find_same_checkpoint
 from skbert._encoding import Encodings, TextTokenizer, chunks
 from skbert._exceptions import ParameterError, TruncationWarning, stacklevel_of_caller
 from skbert._inference import Head, HiddenStates, Progress, run_batches, work_ahead
-from skbert._loading import Encoder
+from skbert._encoder import Encoder
 from skbert._pooling import POOLINGS, every_token, merge_windows, unit_length
 from skbert._progress import progress_bar
 from skbert._sentence_transformers import own_pooling

@@ -53,6 +53,9 @@ class Encodings:
         Characters of the text that each token was made from; (0, 0) for special tokens.
     lost_tokens : ndarray of int64, shape (n_texts,)
         Tokens of each text that no window holds: what truncation cut off.
+    segments : ndarray of int8, shape (n_tokens,), or None
+        Which text of a pair each token belongs to, as the model was trained on it; None where
+        the model tells no segments apart, or reads single texts only.
     """
 
     ids: NDArray[np.int32]
@@ -61,6 +64,7 @@ class Encodings:
     text_bounds: NDArray[np.int64]
     offsets: NDArray[np.int64] | None
     lost_tokens: NDArray[np.int64]
+    segments: NDArray[np.int8] | None = None
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -85,14 +89,24 @@ class TextTokenizer:
         Id of the padding token.
     keep_end : bool, default=False
         Whether truncation cuts off the beginning of a text, not its end, as few checkpoints ask.
+    has_segments : bool, default=False
+        Whether the model is told which text of a pair a token belongs to.
     """
 
-    def __init__(self, tokenizer: Tokenizer, pad_id: int, *, keep_end: bool = False) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        pad_id: int,
+        *,
+        keep_end: bool = False,
+        has_segments: bool = False,
+    ) -> None:
         self.backend = Tokenizer.from_str(tokenizer.to_str())
         self.backend.no_truncation()
         self.backend.no_padding()
         self.pad_id = pad_id
         self.keep_end = keep_end
+        self.has_segments = has_segments
         self.prefix, self.suffix = self._special_tokens()
 
     def _special_tokens(self) -> tuple[list[int], list[int]]:
@@ -152,7 +166,7 @@ class TextTokenizer:
         offsets: list[list[tuple[int, int]]] = []
         owned: list[tuple[int, int]] = []
         n_windows, lost = [], []
-        for position, encoding in enumerate(self._tokenise(texts, with_offsets)):
+        for position, encoding in enumerate(self.tokenise(texts, with_offsets=with_offsets)):
             body = _body(encoding.ids, self.prefix, self.suffix)
             if not body and not self.n_special_tokens:
                 body = [self.pad_id]  # a model cannot read nothing
@@ -176,9 +190,9 @@ class TextTokenizer:
         lengths = [len(window) for window in windows]
         return Encodings(
             ids=np.fromiter(chain.from_iterable(windows), np.int32, sum(lengths)),
-            bounds=_cumulative(lengths),
+            bounds=cumulative(lengths),
             owned=np.array(owned, np.int64).reshape(-1, 2),
-            text_bounds=_cumulative(n_windows),
+            text_bounds=cumulative(n_windows),
             offsets=np.array(list(chain.from_iterable(offsets)), np.int64).reshape(-1, 2)
             if with_offsets
             else None,
@@ -208,14 +222,22 @@ class TextTokenizer:
             )
         return room, overlap
 
-    def _tokenise(self, texts: Sequence[str], with_offsets: bool) -> list[Encoding]:
+    def tokenise(
+        self,
+        texts: Sequence[str],
+        *,
+        with_offsets: bool = False,
+        special_tokens: bool = True,
+    ) -> list[Encoding]:
+        """Tokenise whole texts, however long."""
         encode = self.backend.encode_batch if with_offsets else self.backend.encode_batch_fast
         try:
-            return list(encode(list(texts)))
+            return list(encode(list(texts), add_special_tokens=special_tokens))
         except TypeError:
             # A lone surrogate ("\ud83d", half an emoji) is no Unicode text: read it as the
             # replacement character, one for one, so that offsets stay true.
-            return list(encode([SURROGATES.sub("\ufffd", text) for text in texts]))
+            clean = [SURROGATES.sub("\ufffd", text) for text in texts]
+            return list(encode(clean, add_special_tokens=special_tokens))
 
 
 def chunks(texts: Sequence[str]) -> Iterator[slice]:
@@ -263,5 +285,6 @@ def _owned_tokens(
     return owned
 
 
-def _cumulative(counts: Sequence[int]) -> NDArray[np.int64]:
+def cumulative(counts: Sequence[int]) -> NDArray[np.int64]:
+    """Bounds of runs of these lengths, from 0 on, shape (n_runs + 1,)."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)

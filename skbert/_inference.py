@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skbert import _device
-from skbert._batching import batch_stop, length_order, pack_batch, pad_batch
+from skbert._batching import (
+    PackedBatch,
+    PaddedBatch,
+    batch_stop,
+    length_order,
+    pack_batch,
+    pad_batch,
+)
 from skbert._encoding import Encodings
 from skbert._exceptions import DeviceError
-from skbert._loading import Encoder
+from skbert._encoder import Encoder
 from skbert._packing import packed_positions
 
 S = TypeVar("S")
@@ -52,11 +59,21 @@ class HiddenStates:
     pooler: bool = False
 
 
+class Logits(NamedTuple):
+    """The head of `run_batches` gets to see what the model's own head gives.
+
+    One "token" a window, (n, 1, K), where it reads whole texts; else one row a token, (n, L, K).
+    """
+
+
+Outputs = HiddenStates | Logits
+
+
 @torch.inference_mode()
 def run_batches(
     encoder: Encoder,
     encodings: Encodings,
-    states: HiddenStates,
+    outputs: Outputs,
     head: Head,
     *,
     batch_size: int | None,
@@ -71,8 +88,8 @@ def run_batches(
         Model, tokenizer and device.
     encodings : Encodings
         The windows.
-    states : HiddenStates
-        What the head sees.
+    outputs : HiddenStates or Logits
+        What the head sees of the model's outputs.
     head : callable
         Turns the token vectors of some windows into rows of the result.
     batch_size : int or None
@@ -105,7 +122,7 @@ def run_batches(
             pad=not encoder.packed,
             equal=not encoder.can_pad,
         )
-        results = _try_batch(encoder, encodings, order[start:stop], states, head)
+        results = _try_batch(encoder, encodings, order[start:stop], outputs, head)
         if results is None:  # out of memory: go on from here with half as much at a time
             _check_divisible(stop - start, int(lengths[start]), encoder)
             encoder.max_tokens = min(encoder.max_tokens, int(lengths[start:stop].sum())) // 2
@@ -123,53 +140,53 @@ def _try_batch(
     encoder: Encoder,
     encodings: Encodings,
     rows: NDArray[np.int64],
-    states: HiddenStates,
+    outputs: Outputs,
     head: Head,
 ) -> list[Tensor] | None:
     """Results of one batch on their way to the CPU, or None if memory does not suffice."""
     try:
         forward = _forward_packed if encoder.packed else _forward_padded
-        blocks = forward(encoder, encodings, rows, states)
+        blocks = forward(encoder, encodings, rows, outputs)
         return [_device.to_host(head(hidden, mask)) for hidden, mask in blocks]
     except torch.OutOfMemoryError:
         return None
 
 
 def _forward_padded(
-    encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], states: HiddenStates
+    encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], outputs: Outputs
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Give one block: (token vectors (n, L, H), which of them the windows own)."""
     batch = pad_batch(encodings, rows, encoder.tokenizer.pad_id)
-    mask = None if batch.mask is None else _device.to_device(batch.mask, encoder.device)
     output = encoder.model(
-        input_ids=_device.to_device(batch.ids, encoder.device),
-        attention_mask=mask,
-        output_hidden_states=_needs_all_layers(encoder, states),
+        **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
     )
-    if states.pooler:
+    if isinstance(outputs, HiddenStates) and outputs.pooler:
         yield output.pooler_output.float().unsqueeze(1), None
+        return
+    vectors = _token_vectors(output, encoder, outputs)
+    if _is_one_a_window(vectors, outputs):
+        yield vectors, None
     else:
-        owned = _owned_mask(encodings.owned[rows], batch.ids.shape[1], encoder.device)
-        yield _combined_layers(output, encoder, states), owned
+        yield vectors, _owned_mask(encodings.owned[rows], batch.ids.shape[1], encoder.device)
 
 
 def _forward_packed(
-    encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], states: HiddenStates
+    encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], outputs: Outputs
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Give a block for each run of equally long windows, as `_forward_padded` does for all."""
     batch = pack_batch(encodings, rows)
     output = encoder.model(
-        input_ids=batch.ids,
-        position_ids=packed_positions(batch.ids, batch.runs, encoder.model.config),
-        runs=batch.runs,
-        output_hidden_states=_needs_all_layers(encoder, states),
+        **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
     )
-    hidden = _combined_layers(output, encoder, states)[0]  # (T, H)
+    vectors = _token_vectors(output, encoder, outputs)
+    if _is_one_a_window(vectors, outputs):
+        yield vectors, None
+        return
     window = token = 0
     for n_windows, length in batch.runs:
         n_tokens = n_windows * length
-        block = hidden[token : token + n_tokens].view(n_windows, length, -1)
-        if states.pooler:
+        block = vectors[0, token : token + n_tokens].view(n_windows, length, -1)
+        if isinstance(outputs, HiddenStates) and outputs.pooler:
             yield encoder.model.pooler(block.to(encoder.dtype)).float().unsqueeze(1), None
         else:
             owned = encodings.owned[rows[window : window + n_windows]]
@@ -178,18 +195,38 @@ def _forward_packed(
         token += n_tokens
 
 
-def _needs_all_layers(encoder: Encoder, states: HiddenStates) -> bool:
-    return states.layers != (encoder.n_layers,)
+def model_inputs(batch: PaddedBatch | PackedBatch, encoder: Encoder) -> dict[str, Any]:
+    """Keyword arguments of the model for a batch, on its device."""
+    inputs: dict[str, Any] = {"input_ids": _device.to_device(batch.ids, encoder.device)}
+    if batch.segments is not None:
+        inputs["token_type_ids"] = _device.to_device(batch.segments, encoder.device)
+    if isinstance(batch, PackedBatch):
+        inputs["position_ids"] = packed_positions(batch.ids, batch.runs, encoder.model.config)
+        inputs["runs"] = batch.runs
+    elif batch.mask is not None:
+        inputs["attention_mask"] = _device.to_device(batch.mask, encoder.device)
+    return inputs
 
 
-def _combined_layers(output: Any, encoder: Encoder, states: HiddenStates) -> Tensor:
-    """Token vectors from the asked layers, in float32."""
-    if not _needs_all_layers(encoder, states):
+def _needs_all_layers(encoder: Encoder, outputs: Outputs) -> bool:
+    return isinstance(outputs, HiddenStates) and outputs.layers != (encoder.n_layers,)
+
+
+def _token_vectors(output: Any, encoder: Encoder, outputs: Outputs) -> Tensor:
+    """Token vectors from the asked layers, or logits, in float32, (n, L, H)."""
+    if isinstance(outputs, Logits):
+        logits = output.logits.float()
+        return logits if logits.ndim == 3 else logits.unsqueeze(1)
+    if not _needs_all_layers(encoder, outputs):
         return output.last_hidden_state.float()
-    chosen = [output.hidden_states[layer].float() for layer in states.layers]
-    if states.combine == "concat":
+    chosen = [output.hidden_states[layer].float() for layer in outputs.layers]
+    if outputs.combine == "concat":
         return torch.cat(chosen, dim=-1)
     return torch.stack(chosen).mean(0)
+
+
+def _is_one_a_window(vectors: Tensor, outputs: Outputs) -> bool:
+    return isinstance(outputs, Logits) and vectors.shape[1] == 1
 
 
 def _owned_mask(owned: NDArray[np.int64], length: int, device: torch.device) -> Tensor | None:

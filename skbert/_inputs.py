@@ -1,8 +1,9 @@
-"""What users pass → clean lists of str. Every refusal of ``X`` is made here."""
+"""What users pass → clean lists of str, one list a column. Every refusal of ``X`` is made here."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 from skbert._exceptions import InputError
 
 COLUMN_EXAMPLE = 'ColumnTransformer([("text", BertEmbedder(), "my_column")])'
+PAIR_EXAMPLE = 'X[["first_column", "second_column"]]'
+
+# (number of columns, shape of X): refuse a number of columns that the estimator does not read.
+ColumnCheck = Callable[[int, tuple[int, ...]], None]
 
 
 def check_texts(X: Any, *, missing: str = "error") -> tuple[list[str], NDArray[np.bool_]]:
@@ -34,87 +39,151 @@ def check_texts(X: Any, *, missing: str = "error") -> tuple[list[str], NDArray[n
     InputError
         For anything that is not a non-empty sequence of texts.
     """
-    values = _to_list(X)
-    if not values:
-        raise InputError(
-            "Found array with 0 sample(s) while a minimum of 1 is required: "
-            "X holds no text. Pass at least one."
-        )
+    (values,) = _to_columns(X, _check_one_column)
+    _check_any_rows(len(values))
     is_missing = np.fromiter((_is_missing(value) for value in values), bool, len(values))
     if missing == "error" and is_missing.any():
         raise InputError(
-            f"X has {int(is_missing.sum())} missing value(s), the first at position "
-            f'{int(is_missing.argmax())}. Use missing="empty" to read them as empty texts, '
+            _some_missing("X", is_missing) + 'Use missing="empty" to read them as empty texts, '
             'missing="zero" to give them zero vectors, or fill them in, e.g. X.fillna("").'
         )
     texts = ["" if gone else value for value, gone in zip(values, is_missing, strict=True)]
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(_not_a_text(position, text))
+    _check_all_str(texts, "X[{}]")
     return texts, is_missing
 
 
-def _to_list(X: Any) -> list[Any]:
-    """One column of whatever container → list, without looking at the elements."""
+def check_texts_or_pairs(X: Any) -> tuple[list[str], list[str] | None]:
+    """Turn any container of texts, or of pairs of texts, into one or two lists of str.
+
+    Parameters
+    ----------
+    X : as for `check_texts`, or two columns
+        Pairs are an array of shape (n_pairs, 2), a frame with two columns, or a list of 2-tuples.
+
+    Returns
+    -------
+    first : list of str
+        The texts, or the first text of each pair.
+    second : list of str, or None
+        The second text of each pair; None where X is no pairs.
+
+    Raises
+    ------
+    InputError
+        For anything else, and for missing values.
+    """
+    columns = _to_columns(X, _check_one_or_two_columns)
+    _check_any_rows(len(columns[0]))
+    for position, values in enumerate(columns):
+        name = "X" if len(columns) == 1 else f"Column {position} of X"
+        is_missing = np.fromiter((_is_missing(value) for value in values), bool, len(values))
+        if is_missing.any():
+            raise InputError(
+                _some_missing(name, is_missing)
+                + 'Fill them in, e.g. X.fillna(""), or leave these rows out.'
+            )
+        _check_all_str(values, "X[{}]" if len(columns) == 1 else f"X[{{}}][{position}]")
+    return columns[0], columns[1] if len(columns) == 2 else None
+
+
+def _to_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
+    """Whatever container → one list a column, without looking at the elements."""
     if isinstance(X, str | bytes):
         raise InputError(
             f"X is a single {type(X).__name__}, expected a sequence of texts. "
             "Put it into a list: [text]."
         )
-    column = _only_column(X)
-    for method in ("to_pylist", "to_list"):  # pyarrow; pandas and polars
-        if hasattr(column, method):
-            return list(getattr(column, method)())
-    if isinstance(column, list | tuple):
-        return _unwrap_rows(list(column))
-    if isinstance(column, dict | set | frozenset) or not hasattr(column, "__array__"):
+    if hasattr(X, "shape") and hasattr(X, "columns"):
+        check_columns(X.shape[1], tuple(X.shape))
+        return [_column_to_list(column) for column in _frame_columns(X)]
+    if isinstance(X, list | tuple):
+        return _split_rows(list(X), check_columns)
+    if hasattr(X, "to_pylist") or hasattr(X, "to_list"):
+        return [_column_to_list(X)]
+    if isinstance(X, dict | set | frozenset) or not hasattr(X, "__array__"):
         raise InputError(
             f"X is of type {type(X).__name__}, expected a list, an array, or a column of texts. "
             "Convert it first, e.g. list(X)."
         )
-    array = np.asarray(column)
-    if np.ma.isMaskedArray(column):
+    return _array_columns(X, check_columns)
+
+
+def _frame_columns(frame: Any) -> list[Any]:
+    if hasattr(frame, "iloc"):  # pandas: by position, since labels may repeat
+        return [frame.iloc[:, position] for position in range(frame.shape[1])]
+    return list(frame.get_columns() if hasattr(frame, "get_columns") else frame.columns)
+
+
+def _column_to_list(column: Any) -> list[Any]:
+    for method in ("to_pylist", "to_list"):  # pyarrow; pandas and polars
+        if hasattr(column, method):
+            return list(getattr(column, method)())
+    return list(column)
+
+
+def _array_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
+    array = np.asarray(X)
+    if np.ma.isMaskedArray(X):
         array = array.astype(object)
-        array[np.ma.getmaskarray(column)] = None
+        array[np.ma.getmaskarray(X)] = None
     if array.ndim == 0:
         raise InputError(f"X is a scalar ({array!r}), expected a sequence of texts.")
     if array.ndim > 2:
         raise InputError(f"X has shape {array.shape}, expected (n_texts,) or (n_texts, 1).")
-    if array.ndim == 2:
-        _check_one_column(array.shape[1], array.shape)
-        array = array[:, 0]
-    return list(array.tolist())
+    if array.ndim == 1:
+        return _split_rows(array.tolist(), check_columns)
+    check_columns(array.shape[1], array.shape)
+    return [array[:, position].tolist() for position in range(array.shape[1])]
 
 
-def _only_column(X: Any) -> Any:
-    """Take the only column of a data frame or table; leave anything else as it is."""
-    if not hasattr(X, "shape") or not hasattr(X, "columns"):
-        return X
-    _check_one_column(X.shape[1], X.shape)
-    if hasattr(X, "iloc"):  # pandas: by position, since labels may repeat
-        return X.iloc[:, 0]
-    columns = X.get_columns() if hasattr(X, "get_columns") else X.columns  # polars; pyarrow
-    return columns[0]
-
-
-def _unwrap_rows(rows: list[Any]) -> list[Any]:
-    """Read ``[["a"], ["b"]]``, one column written as rows, as ``["a", "b"]``."""
+def _split_rows(rows: list[Any], check_columns: ColumnCheck) -> list[list[Any]]:
+    """Read ``[["a", "b"], ["c", "d"]]``, rows of columns, as columns; other lists as one column."""
     if not rows or not all(_is_row(row) for row in rows):
-        return rows
+        return [rows]
+    lengths = {len(row) for row in rows}
+    if len(rows) == 2 and min(lengths) > 2:
+        _refuse_two_columns_as_rows(rows)
     for row in rows:
-        _check_one_column(len(row), (len(rows), len(row)))
-    return [row[0] for row in rows]
+        check_columns(len(row), (len(rows), len(row)))
+    if len(lengths) > 1:
+        raise InputError(
+            "Some rows of X hold one text and some two, expected the same number in each."
+        )
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _is_row(value: Any) -> bool:
     return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
 
 
+def _refuse_two_columns_as_rows(rows: list[Any]) -> NoReturn:
+    raise InputError(
+        f"X holds two sequences, of {len(rows[0])} and {len(rows[1])} texts, expected one row a "
+        "sample. For pairs of texts pass list(zip(first, second)), or a frame with two columns."
+    )
+
+
 def _check_one_column(n_columns: int, shape: tuple[int, ...]) -> None:
     if n_columns != 1:
         raise InputError(
-            f"X has {n_columns} columns (shape {tuple(shape)}), expected one column of texts. "
+            f"X has {n_columns} columns (shape {shape}), expected one column of texts. "
             f"Choose the text column: X['my_column'], or {COLUMN_EXAMPLE}."
+        )
+
+
+def _check_one_or_two_columns(n_columns: int, shape: tuple[int, ...]) -> None:
+    if n_columns not in (1, 2):
+        raise InputError(
+            f"X has {n_columns} columns (shape {shape}), expected one column of texts, or two for "
+            f"pairs of texts. Choose them: X['my_column'] or {PAIR_EXAMPLE}."
+        )
+
+
+def _check_any_rows(n_rows: int) -> None:
+    if not n_rows:
+        raise InputError(
+            "Found array with 0 sample(s) while a minimum of 1 is required: "
+            "X holds no text. Pass at least one."
         )
 
 
@@ -127,10 +196,23 @@ def _is_missing(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-def _not_a_text(position: int, value: Any) -> str:
+def _some_missing(name: str, is_missing: NDArray[np.bool_]) -> str:
+    return (
+        f"{name} has {int(is_missing.sum())} missing value(s), the first at position "
+        f"{int(is_missing.argmax())}. "
+    )
+
+
+def _check_all_str(texts: list[Any], place: str) -> None:
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(_not_a_text(place.format(position), text))
+
+
+def _not_a_text(place: str, value: Any) -> str:
     shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
     if isinstance(value, bytes):
         remedy = 'Decode it first, e.g. text.decode("utf-8").'
     else:
         remedy = f"Convert it first, e.g. with str(), or choose the text column: {COLUMN_EXAMPLE}."
-    return f"X[{position}] is {shown} ({type(value).__name__}), expected a str. {remedy}"
+    return f"{place} is {shown} ({type(value).__name__}), expected a str. {remedy}"

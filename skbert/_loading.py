@@ -1,81 +1,17 @@
-"""A checkpoint's folder → tokenizer and model in memory, shared within the process."""
+"""A checkpoint's files → transformers' tokenizer and model. Weights are safetensors only."""
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 
-from skbert._checkpoint import Checkpoint, read_json
-from skbert._device import token_budget
-from skbert._encoding import TextTokenizer
 from skbert._exceptions import CheckpointError
-from skbert._packing import can_pack, use_packed_attention
-from skbert._prepack import can_prepack, prepack_linear_layers
 
-
-@dataclass(eq=False)
-class Encoder:
-    """A loaded checkpoint, ready for inference on one device in one dtype.
-
-    Attributes
-    ----------
-    model : transformers model
-        In evaluation mode.
-    tokenizer : TextTokenizer
-        Its tokenizer.
-    checkpoint : Checkpoint
-        What was loaded.
-    device, dtype : torch.device, torch.dtype
-        Where and in what precision it computes.
-    default_max_length : int
-        Tokens that the checkpoint's own files recommend at most.
-    longest_input : int
-        Tokens that the model can read at most.
-    has_pooler : bool
-        Whether the checkpoint holds weights for a pooler.
-    max_tokens : int
-        Tokens in one batch, padding counted; halved when the device's memory runs out.
-    can_pad : bool
-        Whether padding leaves the other tokens' vectors as they are. Not so where a model mixes
-        tokens without asking the attention mask (FNet's transform, ConvBERT's convolutions).
-    packed : bool
-        Whether the model reads packed rows (see _packing.py), and only these.
-    """
-
-    model: Any
-    tokenizer: TextTokenizer
-    checkpoint: Checkpoint
-    device: torch.device
-    dtype: torch.dtype
-    default_max_length: int
-    longest_input: int
-    has_pooler: bool
-    max_tokens: int
-    can_pad: bool
-    packed: bool
-
-    @property
-    def hidden_size(self) -> int:
-        """Features of a token vector."""
-        return int(self.model.config.hidden_size)
-
-    @property
-    def n_layers(self) -> int:
-        """Layers above the input embeddings."""
-        return int(self.model.config.num_hidden_layers)
-
-
-# What transformers, too, calls a tokenizer's length where none is set.
-NO_LIMIT = int(1e30)
-USUAL_LENGTH = 512  # BERT's own; taken where a checkpoint states no limit at all
 VOCABULARY_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -84,71 +20,6 @@ VOCABULARY_FILES = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
-
-# Encoders of this process, shared by clones and freed with the last estimator that holds them.
-_SHARED: weakref.WeakValueDictionary[Any, Encoder] = weakref.WeakValueDictionary()
-_LOCK = threading.RLock()
-
-
-def load_encoder(
-    folder: Path, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
-) -> Encoder:
-    """Load a checkpoint for inference, or give the one that this process already holds.
-
-    Parameters
-    ----------
-    folder : Path
-        Its files.
-    checkpoint : Checkpoint
-        What they are.
-    device, dtype : torch.device, torch.dtype
-        Where and in what precision to compute.
-
-    Raises
-    ------
-    CheckpointError
-        If the tokenizer or the weights are missing, incomplete or of an unknown architecture.
-    """
-    key = (folder.resolve(), checkpoint, str(device), dtype)
-    with _LOCK:
-        encoder = _SHARED.get(key)
-        if encoder is None:
-            encoder = _load(folder, checkpoint, device, dtype)
-            _SHARED[key] = encoder
-        return encoder
-
-
-def _load(
-    folder: Path, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
-) -> Encoder:
-    tokenizer = load_tokenizer(folder)
-    text_tokenizer = TextTokenizer(
-        tokenizer.backend_tokenizer,
-        tokenizer.pad_token_id or 0,
-        keep_end=tokenizer.truncation_side == "left",
-    )
-    model, has_pooler = _load_model(folder, dtype)
-    longest = _longest_input(model)
-    packable = can_pack(model.config)
-    encoder = Encoder(
-        model=model,
-        tokenizer=text_tokenizer,
-        checkpoint=checkpoint,
-        device=device,
-        dtype=dtype,
-        default_max_length=_recommended_length(folder, tokenizer, longest),
-        longest_input=longest,
-        has_pooler=has_pooler,
-        max_tokens=token_budget(device, _widest_layer(model.config)),
-        can_pad=packable or _padding_is_masked(model, text_tokenizer),
-        packed=packable and device.type == "cpu",
-    )
-    if encoder.packed:
-        use_packed_attention(model)
-    if device.type == "cpu" and can_prepack(dtype):
-        prepack_linear_layers(model)
-    model.to(device)
-    return encoder
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -185,19 +56,66 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _load_model(folder: Path, dtype: torch.dtype) -> tuple[Any, bool]:
-    """Load the weights; also tell whether those of the pooler were among them."""
-    from transformers import AutoModel
+def load_config(folder: Path) -> Any:
+    """Load the configuration of a checkpoint's folder.
+
+    Raises
+    ------
+    CheckpointError
+        If transformers cannot read it.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"The configuration in {folder} cannot be read: {_first_line(error)}. Is it of an "
+            "architecture that this version of transformers knows?"
+        ) from error
+
+
+def load_model(
+    folder: Path, dtype: torch.dtype, *, auto_class: str = "AutoModel", config: Any = None
+) -> tuple[Any, set[str]]:
+    """Load the weights of a checkpoint's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Its files.
+    dtype : torch.dtype
+        What to load them as.
+    auto_class : str, default="AutoModel"
+        Class of transformers that adds the wanted head.
+    config : transformers configuration, default=None
+        Instead of the folder's own, e.g. with another number of labels.
+
+    Returns
+    -------
+    model : transformers model
+        In evaluation mode. A pooler that the checkpoint has no weights for is left out.
+    random : set of str
+        Names of the head's weights that the checkpoint does not hold; they are random.
+
+    Raises
+    ------
+    CheckpointError
+        If weights of the encoder are missing, or it is of an unknown architecture.
+    """
+    import transformers
 
     try:
         # Weights that are missing get random values: not from the caller's generator.
         with _quiet_transformers(), torch.random.fork_rng(devices=[]):
-            model, info = AutoModel.from_pretrained(
+            model, info = getattr(transformers, auto_class).from_pretrained(
                 folder,
+                config=config,
                 dtype=dtype,
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
+                ignore_mismatched_sizes=auto_class != "AutoModel",
                 output_loading_info=True,
             )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
@@ -205,54 +123,44 @@ def _load_model(folder: Path, dtype: torch.dtype) -> tuple[Any, bool]:
             f"The model in {folder} cannot be loaded: {_first_line(error)}. Is it complete, and of "
             "an architecture that this version of transformers knows?"
         ) from error
-    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
+    random = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
+    in_encoder = "" if auto_class == "AutoModel" else model.base_model_prefix + "."
+    missing = sorted(key for key in random if key.startswith(in_encoder) and "pooler" not in key)
     if missing:
         raise CheckpointError(
             f"{folder} lacks {len(missing)} of the model's weights, the first is {missing[0]!r}. "
             "Its vectors would be random. Use a complete checkpoint."
         )
-    has_pooler = getattr(model, "pooler", None) is not None and not info["missing_keys"]
-    if not has_pooler and hasattr(model, "pooler"):
-        model.pooler = None  # what it would compute is random
-    return model.eval(), has_pooler
+    return model.eval(), random
 
 
-@torch.inference_mode()
-def _padding_is_masked(model: Any, tokenizer: TextTokenizer) -> bool:
-    """Try it: read a short text alone, and again with padding behind it."""
-    ids = torch.tensor([tokenizer.backend.encode("a").ids])
-    pads = torch.full((1, 3), tokenizer.pad_id)
-    mask = torch.cat([torch.ones_like(ids), torch.zeros_like(pads)], dim=1)
-    alone = model(input_ids=ids).last_hidden_state.float()
-    padded = model(input_ids=torch.cat([ids, pads], dim=1), attention_mask=mask)
-    difference = (padded.last_hidden_state[:, : ids.shape[1]].float() - alone).abs().max()
-    # Rounding in half precision stays far below this; a leak does not.
-    return bool(difference < 0.02 * alone.abs().max())
+def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class: str) -> Any:
+    """Build a model around weights; they are shared, not copied.
 
+    Raises
+    ------
+    CheckpointError
+        If they are not those of a model with this configuration.
+    """
+    import transformers
 
-def _widest_layer(config: Any) -> int:
-    """Columns of the widest activation, the feed-forward layer's."""
-    names = ("intermediate_size", "hidden_dim")  # BERT's; DistilBERT's
-    widths = [width for name in names if (width := getattr(config, name, None))]
-    return int(max(widths, default=4 * config.hidden_size))
-
-
-def _longest_input(model: Any) -> int:
-    """Tokens that fit the position embeddings."""
-    config = model.config
-    positions = getattr(config, "max_position_embeddings", None) or 512
-    if positions < 1:  # XLNet's positions are relative: no limit
-        return NO_LIMIT
-    # RoBERTa's family numbers positions from padding_idx + 1.
-    unused = getattr(getattr(model, "embeddings", None), "padding_idx", None)
-    return int(positions) - (0 if unused is None else int(unused) + 1)
-
-
-def _recommended_length(folder: Path, tokenizer: Any, longest: int) -> int:
-    """Shortest of what the position embeddings, the tokenizer and sentence-transformers say."""
-    stated = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
-    shortest = min(longest, int(tokenizer.model_max_length), int(stated or longest))
-    return shortest if shortest < NO_LIMIT else USUAL_LENGTH
+    model_class = getattr(transformers, auto_class)._model_mapping[type(config)]
+    (dtype,) = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    try:
+        with _quiet_transformers(), torch.random.fork_rng(devices=[]):
+            model, info = model_class.from_pretrained(
+                None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
+            )
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The saved weights do not fit their configuration: {_first_line(error)}. Fit again."
+        ) from error
+    if info["missing_keys"]:
+        raise CheckpointError(
+            f"The saved weights lack {len(info['missing_keys'])} of the model's, the first is "
+            f"{min(info['missing_keys'])!r}. Fit again."
+        )
+    return model.eval()
 
 
 @contextmanager

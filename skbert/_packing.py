@@ -15,8 +15,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+
+from skbert._fast_layers import dropout as fast_dropout
 
 ATTENTION_NAME = "skbert_packed"
 
@@ -38,7 +40,7 @@ def can_pack(config: Any) -> bool:
 
 
 def packed_attention(
-    module: torch.nn.Module,
+    module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -46,6 +48,7 @@ def packed_attention(
     *,
     runs: Runs,
     scaling: float | None = None,
+    dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attention inside each text of a packed row.
@@ -56,29 +59,112 @@ def packed_attention(
     ----------
     module, attention_mask, kwargs
         Part of transformers' attention interface; not used.
-    query, key, value : Tensor, shape (1, A, T, D)
+    query : Tensor, shape (1, A, T, D), or (1, A, n_texts, D) for the texts' first tokens only
+        As the model projects it.
+    key, value : Tensor, shape (1, A, T, D)
         As the model projects them.
     runs : list of (int, int)
         Number of texts and their length, for each run of equally long texts.
     scaling : float, default=None
         Factor on the products of queries and keys; ``D ** -0.5`` by default.
+    dropout : float, default=0.0
+        Probability to drop an attention weight, in training.
 
     Returns
     -------
-    output : Tensor, shape (1, T, A, D)
+    output : Tensor, shape (1, T, A, D), or (1, n_texts, A, D) as `query` has
     weights : None
     """
-    heads = [x[0].transpose(0, 1) for x in (query, key, value)]  # (T, A, D)
-    output = torch.empty_like(heads[0])
-    start = 0
+    queries, keys, values = (x[0].transpose(0, 1) for x in (query, key, value))  # (T, A, D)
+    asks_all = len(queries) == len(keys)
+    outputs = []
+    first_query = first_token = 0
     for n_texts, length in runs:
-        tokens = slice(start, start + n_texts * length)
-        shape = (n_texts, length, *output.shape[1:])
-        q, k, v = (x[tokens].view(shape).transpose(1, 2) for x in heads)  # (n, A, L, D)
-        attended = scaled_dot_product_attention(q, k, v, scale=scaling)
-        output[tokens].view(shape).copy_(attended.transpose(1, 2))
-        start = tokens.stop
-    return output.unsqueeze(0), None
+        n_tokens, n_queries = n_texts * length, n_texts * (length if asks_all else 1)
+        q = queries[first_query : first_query + n_queries].unflatten(0, (n_texts, -1))
+        k, v = (
+            x[first_token : first_token + n_tokens].unflatten(0, (n_texts, length))
+            for x in (keys, values)
+        )
+        attended = _attend(*(x.transpose(1, 2) for x in (q, k, v)), scaling, dropout)
+        outputs.append(attended.transpose(1, 2).flatten(0, 1))  # (n_queries, A, D)
+        first_query, first_token = first_query + n_queries, first_token + n_tokens
+    return torch.cat(outputs).unsqueeze(0), None
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, scaling: float | None, dropout: float) -> Tensor:
+    """Attention of (n, A, Q, D) to (n, A, L, D) without a mask."""
+    if not dropout:
+        return scaled_dot_product_attention(q, k, v, scale=scaling)
+    # torch's function, too, leaves its flash kernel on a CPU once weights are dropped.
+    factor = q.shape[-1] ** -0.5 if scaling is None else scaling
+    weights = torch.softmax((q * factor) @ k.transpose(2, 3), dim=-1)
+    return fast_dropout(weights, dropout) @ v
+
+
+class FirstTokenLayer(nn.Module):
+    """The last layer of a BERT whose head reads first tokens only: it computes no others.
+
+    Keys and values are those of all tokens; a query, and all that follows, is needed for one
+    token a text. In training, too, nothing else gets a gradient, so the result is the same.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.attention = layer.attention
+        self.intermediate = layer.intermediate
+        self.output = layer.output
+
+    def forward(self, hidden_states: Tensor, *args: Any, runs: Runs, **kwargs: Any) -> Tensor:
+        """Map (1, T, H) to (1, n_texts, H)."""
+        attention = self.attention.self
+        first = hidden_states[:, first_tokens(runs)]
+        q, k, v = (
+            projection(tokens).unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2)
+            for projection, tokens in (
+                (attention.query, first),
+                (attention.key, hidden_states),
+                (attention.value, hidden_states),
+            )
+        )
+        rate = attention.dropout.p if self.training else 0.0
+        attended, _ = packed_attention(
+            self, q, k, v, None, runs=runs, scaling=attention.scaling, dropout=rate
+        )
+        attended = self.attention.output(attended.flatten(2), first)
+        return self.output(self.intermediate(attended), attended)
+
+
+def first_tokens(runs: Runs) -> Tensor:
+    """Place of each text's first token in a packed row, shape (n_texts,)."""
+    lengths = [length for n_texts, length in runs for _ in range(n_texts)]
+    return torch.tensor([0, *lengths[:-1]]).cumsum(0)
+
+
+def show_head_first_tokens(base: Any) -> None:
+    """Let a classification head, which reads position 0 of each row, read each packed text's.
+
+    Parameters
+    ----------
+    base : transformers model
+        The encoder inside a model with a head; what it returns changes, in place, to one row of
+        one token a text.
+    """
+    layers = getattr(getattr(base, "encoder", None), "layer", None)
+    if layers is not None and hasattr(layers[-1], "intermediate"):  # all but DistilBERT's
+        layers[-1] = FirstTokenLayer(layers[-1])
+    base.register_forward_hook(_first_tokens_as_rows, with_kwargs=True)
+
+
+def _first_tokens_as_rows(base: Any, args: Any, kwargs: Any, output: Any) -> Any:
+    hidden = output.last_hidden_state
+    first = first_tokens(kwargs["runs"])
+    if hidden.shape[1] != len(first):
+        hidden = hidden[:, first]
+    output.last_hidden_state = hidden.transpose(0, 1)  # (n_texts, 1, H)
+    if getattr(base, "pooler", None) is not None:
+        output.pooler_output = base.pooler(output.last_hidden_state)
+    return output
 
 
 def use_packed_attention(model: Any) -> None:

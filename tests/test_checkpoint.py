@@ -19,7 +19,7 @@ from skbert import (
     CheckpointWarning,
     ParameterError,
     _checkpoint,
-    _loading,
+    _encoder,
     inspect_tokens,
 )
 from tests.conftest import save_tiny_bert, save_tokenizer
@@ -250,10 +250,10 @@ class TestSharing:
 
     def test_freed_with_the_last_estimator(self, folder):
         embedder = BertEmbedder(str(folder)).fit(["a"])
-        held = len(_loading._SHARED)
+        held = len(_encoder._SHARED)
         del embedder
         gc.collect()
-        assert len(_loading._SHARED) < held
+        assert len(_encoder._SHARED) < held
 
     def test_changed_files_are_loaded_anew(self, folder):
         first = BertEmbedder(str(folder)).fit(["a"])

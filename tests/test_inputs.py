@@ -224,7 +224,7 @@ def test_masked_entries_count_as_missing():
         (["a", ["b"]], r"X\[1\] is \['b'\] \(list\), expected a str"),
         (["a", {"b": 1}], r"X\[1\] is .*\(dict\), expected a str"),
         (pd.MultiIndex.from_tuples([("a", "b")]), r"X\[0\] is \('a', 'b'\) \(tuple\)"),
-        (np.array([("a", 1)], "U5,i4"), r"X\[0\] is \('a', 1\) \(tuple\)"),
+        (np.array([("a", 1)], "U5,i4"), r"X has 2 columns \(shape \(1, 2\)\)"),
         (3, "X is .*int, expected a list"),
         (None, "X is .*NoneType, expected a list"),
         ({"text": ["a"]}, "X is .*dict, expected a list"),

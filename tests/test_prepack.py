@@ -13,7 +13,7 @@ from torch.nn.functional import gelu
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
 from skbert import BertEmbedder
-from skbert import _loading as loading_module
+from skbert import _encoder as loading_module
 from skbert import _prepack as prepack_module
 from skbert._prepack import PrepackedLinear, can_prepack, prepack_linear_layers
 

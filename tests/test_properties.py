@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
 from skbert import BertEmbedder, SkbertError, inspect_tokens
-from skbert import _loading as loading_module
+from skbert import _encoder as loading_module
 
 # Every code point, lone surrogates and control characters too; often words the model knows.
 characters = st.characters(codec=None, categories=None)

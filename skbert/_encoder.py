@@ -1,0 +1,209 @@
+"""A loaded checkpoint on its device, ready to read tokens; shared within the process."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skbert._checkpoint import Checkpoint, read_json
+from skbert._device import token_budget
+from skbert._encoding import TextTokenizer
+from skbert._loading import load_model, load_tokenizer
+from skbert._packing import can_pack, show_head_first_tokens, use_packed_attention
+from skbert._prepack import can_prepack, prepack_linear_layers
+
+
+@dataclass(eq=False)
+class Encoder:
+    """A loaded model, with a head or without, on one device in one dtype.
+
+    Attributes
+    ----------
+    model : transformers model
+        In evaluation mode, but while it is trained.
+    tokenizer : TextTokenizer
+        Its tokenizer.
+    device, dtype : torch.device, torch.dtype
+        Where and in what precision it computes.
+    default_max_length : int
+        Tokens that the checkpoint's own files recommend at most.
+    longest_input : int
+        Tokens that the model can read at most.
+    has_pooler : bool
+        Whether the checkpoint holds weights for a pooler.
+    max_tokens : int
+        Tokens in one batch, padding counted; halved when the device's memory runs out.
+    can_pad : bool
+        Whether padding leaves the other tokens' vectors as they are. Not so where a model mixes
+        tokens without asking the attention mask (FNet's transform, ConvBERT's convolutions).
+    packed : bool
+        Whether the model reads packed rows (see _packing.py), and only these.
+    checkpoint : Checkpoint or None
+        What was loaded; None for weights that were trained here.
+    """
+
+    model: Any
+    tokenizer: TextTokenizer
+    device: torch.device
+    dtype: torch.dtype
+    default_max_length: int
+    longest_input: int
+    has_pooler: bool
+    max_tokens: int
+    can_pad: bool
+    packed: bool
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def hidden_size(self) -> int:
+        """Features of a token vector."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def n_layers(self) -> int:
+        """Layers above the input embeddings."""
+        return int(self.model.config.num_hidden_layers)
+
+
+# What transformers, too, calls a tokenizer's length where none is set.
+NO_LIMIT = int(1e30)
+USUAL_LENGTH = 512  # BERT's own; taken where a checkpoint states no limit at all
+
+# Encoders of this process, shared by clones and freed with the last estimator that holds them.
+_SHARED: weakref.WeakValueDictionary[Any, Encoder] = weakref.WeakValueDictionary()
+_LOCK = threading.RLock()
+
+
+def load_encoder(
+    folder: Path, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+) -> Encoder:
+    """Load a checkpoint for inference, or give the one that this process already holds.
+
+    Parameters
+    ----------
+    folder : Path
+        Its files.
+    checkpoint : Checkpoint
+        What they are.
+    device, dtype : torch.device, torch.dtype
+        Where and in what precision to compute.
+
+    Raises
+    ------
+    CheckpointError
+        If the tokenizer or the weights are missing, incomplete or of an unknown architecture.
+    """
+    key = (folder.resolve(), checkpoint, str(device), dtype)
+    with _LOCK:
+        encoder = _SHARED.get(key)
+        if encoder is None:
+            encoder = _load(folder, checkpoint, device, dtype)
+            _SHARED[key] = encoder
+        return encoder
+
+
+def _load(
+    folder: Path, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+) -> Encoder:
+    tokenizer = load_tokenizer(folder)
+    model, random = load_model(folder, dtype)
+    if random and hasattr(model, "pooler"):
+        model.pooler = None  # what it would compute is random
+    encoder = make_encoder(model, tokenizer, folder, device, dtype)
+    encoder.checkpoint = checkpoint
+    ready_for_inference(encoder)
+    return encoder
+
+
+def make_encoder(
+    model: Any, tokenizer: Any, folder: Path, device: torch.device, dtype: torch.dtype
+) -> Encoder:
+    """Put a model and its tokenizer together: what they can read, and in what form.
+
+    Parameters
+    ----------
+    model, tokenizer : transformers model and fast tokenizer
+        The model may have a head; it must still be on the CPU.
+    folder : Path
+        Where the checkpoint's own files may recommend a length.
+    device, dtype : torch.device, torch.dtype
+        Where and in what precision to compute.
+    """
+    text_tokenizer = TextTokenizer(
+        tokenizer.backend_tokenizer,
+        tokenizer.pad_token_id or 0,
+        keep_end=tokenizer.truncation_side == "left",
+        has_segments="token_type_ids" in tokenizer.model_input_names,
+    )
+    longest = _longest_input(model)
+    packable = can_pack(model.config)
+    return Encoder(
+        model=model,
+        tokenizer=text_tokenizer,
+        device=device,
+        dtype=dtype,
+        default_max_length=_recommended_length(folder, tokenizer, longest),
+        longest_input=longest,
+        has_pooler=getattr(model.base_model, "pooler", None) is not None,
+        max_tokens=token_budget(device, _widest_layer(model.config)),
+        can_pad=packable or _padding_is_masked(model.base_model, text_tokenizer),
+        packed=packable and device.type == "cpu",
+    )
+
+
+def read_packed(encoder: Encoder, *, first_tokens: bool = False) -> None:
+    """Let a model that can be packed read packed rows, for a head of `first_tokens` or of all."""
+    if encoder.packed:
+        use_packed_attention(encoder.model)
+        if first_tokens:
+            show_head_first_tokens(encoder.model.base_model)
+
+
+def ready_for_inference(encoder: Encoder, *, first_tokens: bool = False) -> None:
+    """Lay the model out for its device; it cannot be trained any more."""
+    read_packed(encoder, first_tokens=first_tokens)
+    if encoder.device.type == "cpu" and can_prepack(encoder.dtype):
+        prepack_linear_layers(encoder.model)
+    encoder.model.to(encoder.device)
+
+
+@torch.inference_mode()
+def _padding_is_masked(model: Any, tokenizer: TextTokenizer) -> bool:
+    """Try it: read a short text alone, and again with padding behind it."""
+    ids = torch.tensor([tokenizer.backend.encode("a").ids])
+    pads = torch.full((1, 3), tokenizer.pad_id)
+    mask = torch.cat([torch.ones_like(ids), torch.zeros_like(pads)], dim=1)
+    alone = model(input_ids=ids).last_hidden_state.float()
+    padded = model(input_ids=torch.cat([ids, pads], dim=1), attention_mask=mask)
+    difference = (padded.last_hidden_state[:, : ids.shape[1]].float() - alone).abs().max()
+    # Rounding in half precision stays far below this; a leak does not.
+    return bool(difference < 0.02 * alone.abs().max())
+
+
+def _widest_layer(config: Any) -> int:
+    """Columns of the widest activation, the feed-forward layer's."""
+    names = ("intermediate_size", "hidden_dim")  # BERT's; DistilBERT's
+    widths = [width for name in names if (width := getattr(config, name, None))]
+    return int(max(widths, default=4 * config.hidden_size))
+
+
+def _longest_input(model: Any) -> int:
+    """Tokens that fit the position embeddings."""
+    positions = getattr(model.config, "max_position_embeddings", None) or 512
+    if positions < 1:  # XLNet's positions are relative: no limit
+        return NO_LIMIT
+    # RoBERTa's family numbers positions from padding_idx + 1.
+    unused = getattr(getattr(model.base_model, "embeddings", None), "padding_idx", None)
+    return int(positions) - (0 if unused is None else int(unused) + 1)
+
+
+def _recommended_length(folder: Path, tokenizer: Any, longest: int) -> int:
+    """Shortest of what the position embeddings, the tokenizer and sentence-transformers say."""
+    stated = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    shortest = min(longest, int(tokenizer.model_max_length), int(stated or longest))
+    return shortest if shortest < NO_LIMIT else USUAL_LENGTH
