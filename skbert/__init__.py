@@ -1,5 +1,6 @@
 """BERT as ordinary scikit-learn estimators."""
 
+from skbert._classifier import BertClassifier
 from skbert._embedder import BertEmbedder
 from skbert._exceptions import (
     CheckpointChangedError,
@@ -8,28 +9,35 @@ from skbert._exceptions import (
     CheckpointWarning,
     DeviceError,
     InputError,
+    InterruptedTrainingWarning,
     ParameterError,
     SkbertError,
     SkbertWarning,
     TextTooLongError,
+    TrainingError,
     TruncationWarning,
 )
 from skbert._inspect import inspect_tokens
+from skbert._regressor import BertRegressor
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BertClassifier",
     "BertEmbedder",
+    "BertRegressor",
     "CheckpointChangedError",
     "CheckpointError",
     "CheckpointNotFoundError",
     "CheckpointWarning",
     "DeviceError",
     "InputError",
+    "InterruptedTrainingWarning",
     "ParameterError",
     "SkbertError",
     "SkbertWarning",
     "TextTooLongError",
+    "TrainingError",
     "TruncationWarning",
     "inspect_tokens",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -15,9 +17,9 @@ from sklearn.base import BaseEstimator
 
 from skbert._checkpoint import Checkpoint, checkpoint_files, find_checkpoint, find_same_checkpoint
 from skbert._device import PRECISIONS, resolve_device, resolve_precision
-from skbert._exceptions import ParameterError
-from skbert._inputs import check_texts
 from skbert._encoder import Encoder, load_encoder
+from skbert._exceptions import ParameterError, TruncationWarning, stacklevel_of_caller
+from skbert._inputs import check_texts
 
 
 class Rule(NamedTuple):
@@ -51,6 +53,31 @@ def is_integer(value: Any, least: int | None = None) -> bool:
 
 
 A_STRING = Rule(lambda value: isinstance(value, str) and value != "", "a non-empty str")
+
+
+def number(least: float, most: float = math.inf, *, open_ends: str = "", or_else: Any = 0) -> Rule:
+    """Accept finite real numbers from ``least`` to ``most``, and one value that is none.
+
+    ``open_ends`` names the ends that are not included: "least", "most" or "both".
+    """
+    with_least, with_most = open_ends not in ("least", "both"), open_ends not in ("most", "both")
+
+    def accepts(value: Any) -> bool:
+        if or_else is None and value is None:
+            return True
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            return False
+        size = float(value)
+        above = size >= least if with_least else size > least
+        below = size <= most if with_most else size < most
+        return above and below and math.isfinite(size)
+
+    span = f"a number {'from' if with_least else 'above'} {least}"
+    if most < math.inf:
+        span += f" {'to' if with_most else 'to below'} {most}"
+    return Rule(accepts, f"None or {span}" if or_else is None else span)
+
+
 TRUE_OR_FALSE = Rule(lambda value: isinstance(value, bool | np.bool_), "True or False")
 
 SHARED_RULES: Mapping[str, Rule] = {
@@ -100,7 +127,7 @@ class BertEstimator(BaseEstimator):
                     f"{rule.expected}."
                 )
 
-    def _check_X(self, X: Any, *, reset: bool) -> tuple[list[str], NDArray[np.bool_]]:
+    def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Turn X into texts: the one hook through which all input comes.
 
         Texts have no features to count, so ``reset`` changes nothing here; the tests' adaptor to
@@ -111,7 +138,7 @@ class BertEstimator(BaseEstimator):
     def _forget_fit(self) -> None:
         """Drop what an earlier fit left, weights first, so that they are not held twice."""
         fitted = [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]
-        for name in [*fitted, "_encoder", "_files"]:
+        for name in [*fitted, "_encoder", "_files", "_state"]:
             self.__dict__.pop(name, None)
 
     def _find_and_load(self) -> Encoder:
@@ -124,11 +151,14 @@ class BertEstimator(BaseEstimator):
         if encoder is not None and (encoder.device, encoder.dtype) == self._placement():
             return encoder
         self._encoder = None
-        if "_files" in vars(self):
-            self._encoder = self._load_carried(self._files)
-        else:
-            self._encoder = self._load(find_same_checkpoint(self.checkpoint_), self.checkpoint_)
+        self._encoder = self._load_fitted()
         return self._encoder
+
+    def _load_fitted(self) -> Encoder:
+        """Load the weights that the estimator was fitted with, for inference."""
+        if "_files" in vars(self):
+            return self._load_carried(self._files)
+        return self._load(find_same_checkpoint(self.checkpoint_), self.checkpoint_)
 
     def _placement(self) -> tuple[torch.device, torch.dtype]:
         device = resolve_device(self.device)
@@ -163,3 +193,18 @@ class BertEstimator(BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
         return tags
+
+
+READ_WHOLE = 'overflow="windows" to read them whole'
+
+
+def warn_of_truncation(lost: NDArray[np.int64], max_length: int, alternative: str) -> None:
+    """Warn once, at the caller's line, if any text lost tokens (`Encodings.lost_tokens`)."""
+    if lost.any():
+        warnings.warn(
+            f"{np.count_nonzero(lost)} of {len(lost)} texts are longer than max_length="
+            f"{max_length}: {lost.sum()} of their tokens were cut off and not read. Use a larger "
+            f"max_length where the model allows it, or {alternative}.",
+            TruncationWarning,
+            stacklevel=stacklevel_of_caller(),
+        )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 
 from skbert._exceptions import DeviceError
@@ -112,3 +116,30 @@ def free_cached_memory(device: torch.device) -> None:
     """Give memory that torch keeps for reuse back to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Draw from torch's generators as if they began at `seed`; the caller's stay as they were."""
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        # Not torch.manual_seed: that seeds all devices, also those that are not restored.
+        torch.default_generator.manual_seed(seed)
+        if gpus:
+            torch.cuda.manual_seed(seed)
+        yield
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> Any:
+    """Compute in `dtype` what can be, with float32 weights; nothing changes for float32."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def gradient_scaler(device: torch.device, dtype: torch.dtype) -> torch.amp.GradScaler:
+    """Loss scaling, which float16 needs for its small range; does nothing otherwise."""
+    return torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+
+
+def has_fused_optimizer(device: torch.device) -> bool:
+    """Whether torch's optimizers have a fused kernel for the device."""
+    return device.type in ("cpu", "cuda")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -13,19 +12,21 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._base import (
+    READ_WHOLE,
     SHARED_RULES,
     TRUE_OR_FALSE,
     BertEstimator,
     Rule,
     is_integer,
     one_of,
+    warn_of_truncation,
     whole_number,
 )
 from skbert._checkpoint import DEFAULT_MODEL, find_same_checkpoint
-from skbert._encoding import Encodings, TextTokenizer, chunks
-from skbert._exceptions import ParameterError, TruncationWarning, stacklevel_of_caller
-from skbert._inference import Head, HiddenStates, Progress, run_batches, work_ahead
 from skbert._encoder import Encoder
+from skbert._encoding import Encodings, TextTokenizer, chunks
+from skbert._exceptions import ParameterError
+from skbert._inference import Head, HiddenStates, Progress, run_batches, work_ahead
 from skbert._pooling import POOLINGS, every_token, merge_windows, unit_length
 from skbert._progress import progress_bar
 from skbert._sentence_transformers import own_pooling
@@ -267,7 +268,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
                     tokens += self._token_vectors(encoder, encodings, bar.update)
                 else:
                     vectors[part] = self._text_vectors(encoder, encodings, bar.update)
-        warn_of_truncation(lost, self.max_length_)
+        warn_of_truncation(lost, self.max_length_, READ_WHOLE)
         return vectors if self.pooling_ is not None else tokens
 
     def _encode(
@@ -338,6 +339,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
 
     def _resolve_pooling(self, encoder: Encoder) -> str | None:
         if self.pooling == "auto":
+            assert encoder.checkpoint is not None
             return own_pooling(find_same_checkpoint(encoder.checkpoint)) or "mean"
         if self.pooling == "pooler" and not encoder.has_pooler:
             raise ParameterError(
@@ -396,15 +398,3 @@ def _blank(
     for position in np.flatnonzero(is_missing):
         vectors = results[position]
         results[position] = vectors[:0] if vectors.ndim == 2 else np.zeros_like(vectors)
-
-
-def warn_of_truncation(lost: NDArray[np.int64], max_length: int) -> None:
-    """Warn once, at the caller's line, if any text lost tokens (`Encodings.lost_tokens`)."""
-    if lost.any():
-        warnings.warn(
-            f"{np.count_nonzero(lost)} of {len(lost)} texts are longer than max_length="
-            f"{max_length}: {lost.sum()} of their tokens were cut off and not read. Use a larger "
-            'max_length where the model allows it, or overflow="windows" to read them whole.',
-            TruncationWarning,
-            stacklevel=stacklevel_of_caller(),
-        )

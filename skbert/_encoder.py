@@ -121,7 +121,7 @@ def _load(
 
 
 def make_encoder(
-    model: Any, tokenizer: Any, folder: Path, device: torch.device, dtype: torch.dtype
+    model: Any, tokenizer: Any, folder: Path | None, device: torch.device, dtype: torch.dtype
 ) -> Encoder:
     """Put a model and its tokenizer together: what they can read, and in what form.
 
@@ -129,7 +129,7 @@ def make_encoder(
     ----------
     model, tokenizer : transformers model and fast tokenizer
         The model may have a head; it must still be on the CPU.
-    folder : Path
+    folder : Path or None
         Where the checkpoint's own files may recommend a length.
     device, dtype : torch.device, torch.dtype
         Where and in what precision to compute.
@@ -202,8 +202,8 @@ def _longest_input(model: Any) -> int:
     return int(positions) - (0 if unused is None else int(unused) + 1)
 
 
-def _recommended_length(folder: Path, tokenizer: Any, longest: int) -> int:
+def _recommended_length(folder: Path | None, tokenizer: Any, longest: int) -> int:
     """Shortest of what the position embeddings, the tokenizer and sentence-transformers say."""
-    stated = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    stated = folder and read_json(folder / "sentence_bert_config.json").get("max_seq_length")
     shortest = min(longest, int(tokenizer.model_max_length), int(stated or longest))
     return shortest if shortest < NO_LIMIT else USUAL_LENGTH

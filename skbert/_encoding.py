@@ -240,16 +240,32 @@ class TextTokenizer:
             return list(encode(clean, add_special_tokens=special_tokens))
 
 
-def chunks(texts: Sequence[str]) -> Iterator[slice]:
-    """Cut many texts into slices that are tokenised and computed one after another."""
+def chunks(*columns: Sequence[str]) -> Iterator[slice]:
+    """Cut many rows of texts into slices that are tokenised and computed one after another."""
     start = characters = 0
-    for position, text in enumerate(texts):
-        full = position - start >= CHUNK_TEXTS or characters + len(text) > CHUNK_CHARACTERS
+    for position, row in enumerate(zip(*columns, strict=True)):
+        length = sum(map(len, row))
+        full = position - start >= CHUNK_TEXTS or characters + length > CHUNK_CHARACTERS
         if full and position > start:
             yield slice(start, position)
             start, characters = position, 0
-        characters += len(text)
-    yield slice(start, len(texts))
+        characters += length
+    yield slice(start, len(columns[0]))
+
+
+def joined(parts: Sequence[Encodings]) -> Encodings:
+    """Put the encodings of chunks together (offsets are not kept)."""
+    return Encodings(
+        ids=np.concatenate([part.ids for part in parts]),
+        bounds=cumulative(np.concatenate([part.lengths for part in parts])),
+        owned=np.concatenate([part.owned for part in parts]),
+        text_bounds=cumulative(np.concatenate([np.diff(part.text_bounds) for part in parts])),
+        offsets=None,
+        lost_tokens=np.concatenate([part.lost_tokens for part in parts]),
+        segments=None
+        if parts[0].segments is None
+        else np.concatenate([part.segments for part in parts if part.segments is not None]),
+    )
 
 
 def _body(tokens: list[T], prefix: list[int], suffix: list[int]) -> list[T]:
@@ -285,6 +301,6 @@ def _owned_tokens(
     return owned
 
 
-def cumulative(counts: Sequence[int]) -> NDArray[np.int64]:
+def cumulative(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Bounds of runs of these lengths, from 0 on, shape (n_runs + 1,)."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)

@@ -7,6 +7,7 @@
         ├── InputError              X is not what the estimator reads
         │   └── TextTooLongError    ... because a text exceeds max_length (overflow="error")
         ├── ParameterError          a constructor parameter has an unusable value
+        ├── TrainingError           the loss became NaN or infinite in `fit`
         ├── DeviceError             the asked device is not there, or its memory is full
         └── CheckpointError         the model's files cannot be used
             ├── CheckpointNotFoundError   ... because they cannot be found or reached
@@ -14,6 +15,7 @@
     UserWarning
     └── SkbertWarning
         ├── TruncationWarning       the end of some texts was not read
+        ├── InterruptedTrainingWarning   Ctrl-C ended a `fit` before its last epoch
         └── CheckpointWarning       the checkpoint asks for something that is not applied
 """
 
@@ -39,6 +41,10 @@ class ParameterError(SkbertError):
     """A constructor parameter has a value that cannot be used."""
 
 
+class TrainingError(SkbertError):
+    """The loss became NaN or infinite while a model was trained."""
+
+
 class DeviceError(SkbertError):
     """The asked device or precision is not available, or its memory is full."""
 
@@ -61,6 +67,10 @@ class SkbertWarning(UserWarning):
 
 class TruncationWarning(SkbertWarning):
     """Some texts were longer than ``max_length``; their ends were not read."""
+
+
+class InterruptedTrainingWarning(SkbertWarning):
+    """Ctrl-C ended a training; the estimator keeps what it learned so far."""
 
 
 class CheckpointWarning(SkbertWarning):

@@ -35,7 +35,7 @@ class _Dropout(torch.autograd.Function):
         return _scaled_mask(bits, n_dropped_levels, x.dtype).mul_(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (bits,) = ctx.saved_tensors
         return _scaled_mask(bits, ctx.n_dropped_levels, gradient.dtype).mul_(gradient), None
 
@@ -57,7 +57,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
     n_dropped_levels = round(p * LEVELS)
     if x.device.type != "cpu":
         return nn.functional.dropout(x, p)
-    return _Dropout.apply(x, n_dropped_levels) if n_dropped_levels else x  # type: ignore[no-any-return, no-untyped-call]
+    return _Dropout.apply(x, n_dropped_levels) if n_dropped_levels else x  # type: ignore[no-untyped-call]
 
 
 class FastDropout(nn.Module):
@@ -79,7 +79,7 @@ class _OneDnnLinear(torch.autograd.Function):
         return _product(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         rows = gradient.reshape(-1, weight.shape[0])  # (T, out)
@@ -113,7 +113,7 @@ class OneDnnLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
-        return _OneDnnLinear.apply(x, self.weight, self.bias)  # type: ignore[no-any-return, no-untyped-call]
+        return _OneDnnLinear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
 
 
 class UsedRows(nn.Module):
@@ -147,11 +147,16 @@ class UsedRows(nn.Module):
         return nn.functional.embedding(self.row_of_id[ids], self.weight, self.padding_row)  # type: ignore[index]
 
     @torch.no_grad()
+    def whole(self, decay: float) -> Tensor:
+        """Give a whole table's weights: trained rows, and others times what weight decay left."""
+        weight = self.table[0].weight * decay
+        weight[self.used] = self.weight  # type: ignore[index]
+        return weight
+
     def put_back(self, decay: float) -> nn.Embedding:
-        """Give the whole table: trained rows, and the others times what weight decay left."""
+        """Give the table itself, with the weights that `whole` gives."""
         (table,) = self.table
-        table.weight.mul_(decay)
-        table.weight[self.used] = self.weight  # type: ignore[index]
+        table.weight.data = self.whole(decay)
         return table
 
 

@@ -26,9 +26,9 @@ from skbert._batching import (
     pack_batch,
     pad_batch,
 )
+from skbert._encoder import Encoder
 from skbert._encoding import Encodings
 from skbert._exceptions import DeviceError
-from skbert._encoder import Encoder
 from skbert._packing import packed_positions
 
 S = TypeVar("S")

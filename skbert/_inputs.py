@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -15,6 +16,31 @@ PAIR_EXAMPLE = 'X[["first_column", "second_column"]]'
 
 # (number of columns, shape of X): refuse a number of columns that the estimator does not read.
 ColumnCheck = Callable[[int, tuple[int, ...]], None]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Clean texts, or pairs of them.
+
+    Attributes
+    ----------
+    first : list of str
+        The texts, or the first text of each pair.
+    second : list of str, or None
+        The second text of each pair; None for single texts.
+    """
+
+    first: list[str]
+    second: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def take(self, rows: NDArray[np.int64] | slice) -> Texts:
+        """Give some of the rows."""
+        chosen = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
+        second = None if self.second is None else [self.second[row] for row in chosen]
+        return Texts([self.first[row] for row in chosen], second)
 
 
 def check_texts(X: Any, *, missing: str = "error") -> tuple[list[str], NDArray[np.bool_]]:
@@ -41,18 +67,18 @@ def check_texts(X: Any, *, missing: str = "error") -> tuple[list[str], NDArray[n
     """
     (values,) = _to_columns(X, _check_one_column)
     _check_any_rows(len(values))
-    is_missing = np.fromiter((_is_missing(value) for value in values), bool, len(values))
-    if missing == "error" and is_missing.any():
+    gone = np.fromiter((is_missing(value) for value in values), bool, len(values))
+    if missing == "error" and gone.any():
         raise InputError(
-            _some_missing("X", is_missing) + 'Use missing="empty" to read them as empty texts, '
+            _some_missing("X", gone) + 'Use missing="empty" to read them as empty texts, '
             'missing="zero" to give them zero vectors, or fill them in, e.g. X.fillna("").'
         )
-    texts = ["" if gone else value for value, gone in zip(values, is_missing, strict=True)]
+    texts = ["" if void else value for value, void in zip(values, gone, strict=True)]
     _check_all_str(texts, "X[{}]")
-    return texts, is_missing
+    return texts, gone
 
 
-def check_texts_or_pairs(X: Any) -> tuple[list[str], list[str] | None]:
+def check_texts_or_pairs(X: Any) -> Texts:
     """Turn any container of texts, or of pairs of texts, into one or two lists of str.
 
     Parameters
@@ -62,10 +88,8 @@ def check_texts_or_pairs(X: Any) -> tuple[list[str], list[str] | None]:
 
     Returns
     -------
-    first : list of str
-        The texts, or the first text of each pair.
-    second : list of str, or None
-        The second text of each pair; None where X is no pairs.
+    texts : Texts
+        Clean texts; all rows are single texts, or all are pairs.
 
     Raises
     ------
@@ -76,14 +100,14 @@ def check_texts_or_pairs(X: Any) -> tuple[list[str], list[str] | None]:
     _check_any_rows(len(columns[0]))
     for position, values in enumerate(columns):
         name = "X" if len(columns) == 1 else f"Column {position} of X"
-        is_missing = np.fromiter((_is_missing(value) for value in values), bool, len(values))
-        if is_missing.any():
+        gone = np.fromiter((is_missing(value) for value in values), bool, len(values))
+        if gone.any():
             raise InputError(
-                _some_missing(name, is_missing)
+                _some_missing(name, gone)
                 + 'Fill them in, e.g. X.fillna(""), or leave these rows out.'
             )
         _check_all_str(values, "X[{}]" if len(columns) == 1 else f"X[{{}}][{position}]")
-    return columns[0], columns[1] if len(columns) == 2 else None
+    return Texts(*columns)
 
 
 def _to_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
@@ -187,7 +211,8 @@ def _check_any_rows(n_rows: int) -> None:
         )
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a cell is None, NaN, NaT or pandas.NA."""
     # pandas is not a dependency, and pandas.isna would be asked about every value.
     if value is None:
         return True
@@ -196,10 +221,10 @@ def _is_missing(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-def _some_missing(name: str, is_missing: NDArray[np.bool_]) -> str:
+def _some_missing(name: str, gone: NDArray[np.bool_]) -> str:
     return (
-        f"{name} has {int(is_missing.sum())} missing value(s), the first at position "
-        f"{int(is_missing.argmax())}. "
+        f"{name} has {int(gone.sum())} missing value(s), the first at position "
+        f"{int(gone.argmax())}. "
     )
 
 

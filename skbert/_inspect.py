@@ -7,8 +7,9 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
+from skbert._base import READ_WHOLE, warn_of_truncation
 from skbert._checkpoint import DEFAULT_MODEL
-from skbert._embedder import BertEmbedder, warn_of_truncation
+from skbert._embedder import BertEmbedder
 from skbert._encoding import Encodings, TextTokenizer
 from skbert._exceptions import ParameterError, SkbertError
 
@@ -96,7 +97,7 @@ def inspect_tokens(
     clean, _ = embedder._check_X(texts, reset=False)
     tokenizer = embedder._loaded().tokenizer
     encodings = embedder._encode(tokenizer, clean, slice(0, len(clean)), with_offsets=True)
-    warn_of_truncation(encodings.lost_tokens, embedder.max_length_)
+    warn_of_truncation(encodings.lost_tokens, embedder.max_length_, READ_WHOLE)
     return pd.DataFrame(_rows(encodings, tokenizer, padding), columns=COLUMNS)
 
 

@@ -76,7 +76,7 @@ def load_config(folder: Path) -> Any:
 
 
 def load_model(
-    folder: Path, dtype: torch.dtype, *, auto_class: str = "AutoModel", config: Any = None
+    folder: Path, dtype: torch.dtype | str, *, auto_class: str = "AutoModel", config: Any = None
 ) -> tuple[Any, set[str]]:
     """Load the weights of a checkpoint's folder.
 
@@ -84,8 +84,8 @@ def load_model(
     ----------
     folder : Path
         Its files.
-    dtype : torch.dtype
-        What to load them as.
+    dtype : torch.dtype or "auto"
+        What to load them as; "auto" leaves them as they are stored.
     auto_class : str, default="AutoModel"
         Class of transformers that adds the wanted head.
     config : transformers configuration, default=None
@@ -145,7 +145,8 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
     import transformers
 
     model_class = getattr(transformers, auto_class)._model_mapping[type(config)]
-    (dtype,) = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    dtype = torch.float32 if len(dtypes) > 1 else dtypes.pop()
     try:
         with _quiet_transformers(), torch.random.fork_rng(devices=[]):
             model, info = model_class.from_pretrained(

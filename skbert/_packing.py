@@ -81,12 +81,15 @@ def packed_attention(
     first_query = first_token = 0
     for n_texts, length in runs:
         n_tokens, n_queries = n_texts * length, n_texts * (length if asks_all else 1)
-        q = queries[first_query : first_query + n_queries].unflatten(0, (n_texts, -1))
-        k, v = (
-            x[first_token : first_token + n_tokens].unflatten(0, (n_texts, length))
-            for x in (keys, values)
+        q, k, v = (
+            x[start : start + n].reshape(n_texts, -1, *x.shape[1:]).transpose(1, 2)  # (n, A, L, D)
+            for x, start, n in (
+                (queries, first_query, n_queries),
+                (keys, first_token, n_tokens),
+                (values, first_token, n_tokens),
+            )
         )
-        attended = _attend(*(x.transpose(1, 2) for x in (q, k, v)), scaling, dropout)
+        attended = _attend(q, k, v, scaling, dropout)
         outputs.append(attended.transpose(1, 2).flatten(0, 1))  # (n_queries, A, D)
         first_query, first_token = first_query + n_queries, first_token + n_tokens
     return torch.cat(outputs).unsqueeze(0), None
@@ -120,7 +123,7 @@ class FirstTokenLayer(nn.Module):
         attention = self.attention.self
         first = hidden_states[:, first_tokens(runs)]
         q, k, v = (
-            projection(tokens).unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2)
+            _split_heads(projection(tokens), attention.attention_head_size)
             for projection, tokens in (
                 (attention.query, first),
                 (attention.key, hidden_states),
@@ -133,6 +136,11 @@ class FirstTokenLayer(nn.Module):
         )
         attended = self.attention.output(attended.flatten(2), first)
         return self.output(self.intermediate(attended), attended)
+
+
+def _split_heads(x: Tensor, head_size: int) -> Tensor:
+    """Turn (1, T, A * D) into (1, A, T, D)."""
+    return x.view(*x.shape[:-1], -1, head_size).transpose(1, 2)
 
 
 def first_tokens(runs: Runs) -> Tensor:

@@ -1,7 +1,9 @@
-"""The progress bar that ``verbose`` shows."""
+"""The progress bars that ``verbose`` shows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -10,3 +12,16 @@ def progress_bar(total: int, unit: str, verbose: int) -> Any:
     from tqdm.auto import tqdm
 
     return tqdm(total=total, unit=unit, disable=not verbose)
+
+
+@contextmanager
+def training_bar(total: int, verbose: int) -> Iterator[Callable[[int, float | None], None]]:
+    """Give what a training tells its progress: texts read, and their loss from time to time."""
+    with progress_bar(total, "text", verbose) as bar:
+
+        def update(n_texts: int, loss: float | None) -> None:
+            bar.update(n_texts)
+            if loss is not None:
+                bar.set_postfix(loss=f"{loss:.4f}")
+
+        yield update

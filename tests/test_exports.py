@@ -17,21 +17,30 @@ import pytest
 import skbert
 
 EXPORTED = [
+    "BertClassifier",
     "BertEmbedder",
+    "BertRegressor",
     "CheckpointChangedError",
     "CheckpointError",
     "CheckpointNotFoundError",
     "CheckpointWarning",
     "DeviceError",
     "InputError",
+    "InterruptedTrainingWarning",
     "ParameterError",
     "SkbertError",
     "SkbertWarning",
     "TextTooLongError",
+    "TrainingError",
     "TruncationWarning",
     "inspect_tokens",
 ]
-CALLABLES = [skbert.BertEmbedder, skbert.inspect_tokens]
+CALLABLES = [
+    skbert.BertClassifier,
+    skbert.BertEmbedder,
+    skbert.BertRegressor,
+    skbert.inspect_tokens,
+]
 SECTION = re.compile(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", re.MULTILINE | re.DOTALL)
 PARAMETER = re.compile(r"^(\w+) : (.+)$", re.MULTILINE)
 NO_DEFAULT = inspect.Parameter.empty

@@ -18,8 +18,8 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from skbert import BertEmbedder, DeviceError, inspect_tokens
-from skbert import _inference as inference_module
 from skbert import _encoder as loading_module
+from skbert import _inference as inference_module
 from skbert._device import resolve_device, resolve_precision, token_budget
 from skbert._inference import work_ahead
 from tests.conftest import save_tiny_bert
