@@ -37,7 +37,7 @@ class Recipe:
     seed: int
 
     def n_epochs(self, n_windows: int) -> int:
-        """Count the epochs to run: more than asked where the data is so small that updates would be few."""
+        """Count the epochs to run: more than `max_epochs` where the data is small."""
         return max(self.max_epochs, math.ceil(self.min_steps / self.n_updates(n_windows)))
 
     def n_updates(self, n_windows: int) -> int:

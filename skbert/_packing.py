@@ -76,22 +76,17 @@ def packed_attention(
     weights : None
     """
     queries, keys, values = (x[0].transpose(0, 1) for x in (query, key, value))  # (T, A, D)
-    asks_all = len(queries) == len(keys)
+    n_tokens = [n_texts * length for n_texts, length in runs]
+    n_queries = n_tokens if len(queries) == len(keys) else [n_texts for n_texts, _ in runs]
+    # Split, not sliced: the gradient of each slice would be as large as the whole row.
+    parts = zip(
+        runs, queries.split(n_queries), keys.split(n_tokens), values.split(n_tokens), strict=True
+    )
     outputs = []
-    first_query = first_token = 0
-    for n_texts, length in runs:
-        n_tokens, n_queries = n_texts * length, n_texts * (length if asks_all else 1)
-        q, k, v = (
-            x[start : start + n].reshape(n_texts, -1, *x.shape[1:]).transpose(1, 2)  # (n, A, L, D)
-            for x, start, n in (
-                (queries, first_query, n_queries),
-                (keys, first_token, n_tokens),
-                (values, first_token, n_tokens),
-            )
-        )
-        attended = _attend(q, k, v, scaling, dropout)
+    for (n_texts, _), *block in parts:
+        q, k, v = (x.reshape(n_texts, -1, *x.shape[1:]).transpose(1, 2) for x in block)
+        attended = _attend(q, k, v, scaling, dropout)  # (n_texts, A, L, D)
         outputs.append(attended.transpose(1, 2).flatten(0, 1))  # (n_queries, A, D)
-        first_query, first_token = first_query + n_queries, first_token + n_tokens
     return torch.cat(outputs).unsqueeze(0), None
 
 

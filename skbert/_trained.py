@@ -140,7 +140,7 @@ class TrainedEstimator(BertEstimator):
         return texts
 
     def _predict_logits(self, X: Any) -> NDArray[np.float32]:
-        """Compute what the model's head gives for each text, (n_texts, n_outputs), chunk by chunk."""
+        """Compute the head's outputs for each text, (n_texts, n_outputs), chunk by chunk."""
         check_is_fitted(self)
         self._check_params()
         texts = self._check_X(X, reset=False)
