@@ -143,3 +143,18 @@ def gradient_scaler(device: torch.device, dtype: torch.dtype) -> torch.amp.GradS
 def has_fused_optimizer(device: torch.device) -> bool:
     """Whether torch's optimizers have a fused kernel for the device."""
     return device.type in ("cpu", "cuda")
+
+
+def switch_checkpointing(model: Any, *, on: bool) -> None:
+    """Let a transformers model compute activations again when it needs them, or keep them."""
+    if hasattr(model, "activation_checkpointing_enable"):  # the name from transformers 5.x on
+        enable, disable = (
+            model.activation_checkpointing_enable,
+            model.activation_checkpointing_disable,
+        )
+    else:
+        enable, disable = model.gradient_checkpointing_enable, model.gradient_checkpointing_disable
+    if on:
+        enable({"use_reentrant": False})
+    else:
+        disable()

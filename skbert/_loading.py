@@ -39,7 +39,7 @@ def load_tokenizer(folder: Path) -> Any:
             "weights: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
         )
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
@@ -107,7 +107,7 @@ def load_model(
 
     try:
         # Weights that are missing get random values: not from the caller's generator.
-        with _quiet_transformers(), torch.random.fork_rng(devices=[]):
+        with quiet_transformers(), torch.random.fork_rng(devices=[]):
             model, info = getattr(transformers, auto_class).from_pretrained(
                 folder,
                 config=config,
@@ -148,7 +148,7 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
     dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     dtype = torch.float32 if len(dtypes) > 1 else dtypes.pop()
     try:
-        with _quiet_transformers(), torch.random.fork_rng(devices=[]):
+        with quiet_transformers(), torch.random.fork_rng(devices=[]):
             model, info = model_class.from_pretrained(
                 None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
             )
@@ -165,7 +165,7 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep transformers' progress bars and load reports from the user's screen for a moment."""
     from transformers.utils import logging
 

@@ -80,7 +80,11 @@ def packed_attention(
     n_queries = n_tokens if len(queries) == len(keys) else [n_texts for n_texts, _ in runs]
     # Split, not sliced: the gradient of each slice would be as large as the whole row.
     parts = zip(
-        runs, queries.split(n_queries), keys.split(n_tokens), values.split(n_tokens), strict=True
+        runs,
+        torch.split(queries, n_queries),
+        torch.split(keys, n_tokens),
+        torch.split(values, n_tokens),
+        strict=True,
     )
     outputs = []
     for (n_texts, _), *block in parts:
@@ -112,6 +116,7 @@ class FirstTokenLayer(nn.Module):
         self.attention = layer.attention
         self.intermediate = layer.intermediate
         self.output = layer.output
+        self.training = layer.training
 
     def forward(self, hidden_states: Tensor, *args: Any, runs: Runs, **kwargs: Any) -> Tensor:
         """Map (1, T, H) to (1, n_texts, H)."""

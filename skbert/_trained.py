@@ -18,7 +18,13 @@ from skbert._encoding import Encodings, TextTokenizer, chunks
 from skbert._exceptions import CheckpointError, InputError, ParameterError
 from skbert._inference import Logits, Progress, run_batches, work_ahead
 from skbert._inputs import Texts, check_texts_or_pairs
-from skbert._loading import load_config, load_model, load_tokenizer, model_from_weights
+from skbert._loading import (
+    load_config,
+    load_model,
+    load_tokenizer,
+    model_from_weights,
+    quiet_transformers,
+)
 from skbert._pairs import encode_pairs
 from skbert._pooling import every_token
 from skbert._progress import progress_bar
@@ -97,9 +103,9 @@ class TrainedEstimator(BertEstimator):
         folder.mkdir(parents=True, exist_ok=True)
         config = model_config(self._state)
         config.skbert = self._extras()
-        model_from_weights(config, self._weights_to_save(), self._auto_class).save_pretrained(
-            folder
-        )
+        model = model_from_weights(config, self._weights_to_save(), self._auto_class)
+        with quiet_transformers():
+            model.save_pretrained(folder)
         for name, content in self._state.tokenizer.items():
             (folder / name).write_text(content, encoding="utf-8")
 

@@ -177,7 +177,7 @@ def _start(
     if encoder.device.type == "cpu":
         use_fast_layers(model, float32=encoder.dtype == torch.float32)
     if recipe.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        _device.switch_checkpointing(model, on=True)
     used_rows = _train_used_rows_only(encoder, encodings)
     n_windows = len(encodings.lengths)
     return _Trainer(
@@ -345,6 +345,6 @@ def _finish(trainer: _Trainer) -> None:
     if trainer.used_rows is not None:
         model.set_input_embeddings(trainer.used_rows.put_back(trainer.decay))
     if trainer.recipe.gradient_checkpointing:
-        model.gradient_checkpointing_disable()
+        _device.switch_checkpointing(model, on=False)
     model.zero_grad(set_to_none=True)
     model.eval()
