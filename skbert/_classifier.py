@@ -17,6 +17,7 @@ from skbert._checkpoint import DEFAULT_MODEL
 from skbert._exceptions import CheckpointError
 from skbert._fine_tuned import FineTunedEstimator
 from skbert._targets import check_classes, check_weights, class_targets, with_class_weight
+from skbert._tasks import TextTask
 
 
 class BertClassifier(ClassifierMixin, FineTunedEstimator):
@@ -234,11 +235,10 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         classes, codes, multilabel = check_classes(y)
         check_consistent_length(texts.first, codes)
         weights = check_weights(sample_weight, len(texts))
-        self._fit_texts(
-            texts,
-            class_targets(classes, codes, multilabel),
-            with_class_weight(weights, self.class_weight, y, classes, codes, multilabel),
-            fitted={"classes_": classes, "multilabel_": multilabel, "_columns": None},
+        weights = with_class_weight(weights, self.class_weight, y, classes, codes, multilabel)
+        self._fit_task(
+            TextTask(texts, class_targets(classes, codes, multilabel), weights),
+            fitted={**_labels(classes, multilabel, None), "_reads_pairs": texts.are_pairs},
             data=callback_data(X, y, sample_weight),
         )
         return self

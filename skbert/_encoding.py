@@ -161,13 +161,35 @@ class TextTokenizer:
         TextTooLongError
             With ``overflow="error"``, for the first text that is too long.
         """
+        tokenised = self.tokenise(texts, with_offsets=with_offsets)
+        return self.windows(
+            [_body(encoding.ids, self.prefix, self.suffix) for encoding in tokenised],
+            max_length=max_length,
+            overflow=overflow,
+            stride=stride,
+            offsets=[_body(encoding.offsets, self.prefix, self.suffix) for encoding in tokenised]
+            if with_offsets
+            else None,
+            first_position=first_position,
+        )
+
+    def windows(
+        self,
+        bodies: Sequence[list[int]],
+        *,
+        max_length: int,
+        overflow: str = "truncate",
+        stride: int | None = None,
+        offsets: Sequence[list[tuple[int, int]]] | None = None,
+        first_position: int = 0,
+    ) -> Encodings:
+        """Cut tokenised texts, given without special tokens, into windows; else as `encode`."""
         room, overlap = self.window_room(max_length, stride if overflow == "windows" else 0)
         windows: list[list[int]] = []
-        offsets: list[list[tuple[int, int]]] = []
+        all_offsets: list[list[tuple[int, int]]] = []
         owned: list[tuple[int, int]] = []
         n_windows, lost = [], []
-        for position, encoding in enumerate(self.tokenise(texts, with_offsets=with_offsets)):
-            body = _body(encoding.ids, self.prefix, self.suffix)
+        for position, body in enumerate(bodies):
             if not body and not self.n_special_tokens:
                 body = [self.pad_id]  # a model cannot read nothing
             if len(body) > room and overflow == "error":
@@ -183,19 +205,19 @@ class TextTokenizer:
             owned += _owned_tokens(spans, len(self.prefix), len(self.suffix))
             n_windows.append(len(spans))
             lost.append(len(body) - (spans[-1][1] - spans[0][0]))
-            if with_offsets:
-                body_offsets = _body(encoding.offsets, self.prefix, self.suffix) or [(0, 0)]
+            if offsets is not None:
+                of_body = offsets[position] or [(0, 0)]
                 before, after = [(0, 0)] * len(self.prefix), [(0, 0)] * len(self.suffix)
-                offsets += [before + body_offsets[start:stop] + after for start, stop in spans]
+                all_offsets += [before + of_body[start:stop] + after for start, stop in spans]
         lengths = [len(window) for window in windows]
         return Encodings(
             ids=np.fromiter(chain.from_iterable(windows), np.int32, sum(lengths)),
             bounds=cumulative(lengths),
             owned=np.array(owned, np.int64).reshape(-1, 2),
             text_bounds=cumulative(n_windows),
-            offsets=np.array(list(chain.from_iterable(offsets)), np.int64).reshape(-1, 2)
-            if with_offsets
-            else None,
+            offsets=None
+            if offsets is None
+            else np.array(list(chain.from_iterable(all_offsets)), np.int64).reshape(-1, 2),
             lost_tokens=np.array(lost, np.int64),
         )
 

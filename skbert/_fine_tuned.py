@@ -26,18 +26,16 @@ from skbert._base import (
 from skbert._callbacks import CallbackSupportMixin, FitCallbacks
 from skbert._checkpoint import DEFAULT_MODEL, find_checkpoint
 from skbert._encoder import Encoder, make_encoder, read_packed
-from skbert._encoding import Encodings, joined
+from skbert._encoding import Encodings
 from skbert._exceptions import InputError
-from skbert._inputs import Texts
 from skbert._layers import freeze_parameters
 from skbert._loading import load_config, load_model, load_tokenizer, model_from_weights
-from skbert._losses import WeightedRows
 from skbert._optimization import Recipe
 from skbert._progress import training_bar
 from skbert._state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
-from skbert._targets import Targets
-from skbert._trained import SHORTEN, TrainedEstimator, encoded
-from skbert._training import Validation, train
+from skbert._tasks import Task
+from skbert._trained import SHORTEN, TrainedEstimator
+from skbert._training import train
 
 TRAINING_RULES: Mapping[str, Rule] = {
     "max_epochs": whole_number(1, or_else=1),
@@ -128,52 +126,43 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         self.precision = precision
         self.verbose = verbose
 
-    def _fit_texts(
-        self,
-        texts: Texts,
-        targets: Targets,
-        weights: NDArray[np.float64],
-        fitted: Mapping[str, Any],
-        data: Mapping[str, Any],
-    ) -> None:
+    def _fit_task(self, task: Task, fitted: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         """Train a model and keep it.
 
         Parameters
         ----------
-        texts, targets, weights
-            What to learn, one row a text.
+        task : Task
+            What to learn.
         fitted : mapping
             Attributes of the fitted estimator that are known before the training.
         data : mapping
             What callbacks may see: X, y and metadata.
         """
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        rows, held_out = self._hold_out(targets, weights, seed)
-        earlier = self._earlier_state(targets)
+        rows, held_out = self._hold_out(task, seed)
+        earlier = self._earlier_state(task)
         self._forget_fit()
         self._set(fitted)
         device, dtype = self._placement()
         with _device.seeded(device, seed):
-            encoder, tokenizer = self._load_trainable(targets, earlier, device, dtype)
+            encoder, tokenizer = self._load_trainable(task, earlier, device, dtype)
             del earlier
-            max_length = self._resolve_max_length(encoder)
-            encodings = _encode_all(encoder, texts.take(rows), max_length)
-            recipe = self._recipe(seed)
-            self._reads_pairs, self.max_length_ = texts.second is not None, max_length
-            callbacks = FitCallbacks(
-                self, recipe.n_epochs(len(rows)), partial(_attributes, encoder, tokenizer), data
-            )
+            self.max_length_ = self._resolve_max_length(encoder)
+            encodings = task.encode(encoder, rows, self.max_length_)
             lost, validate = encodings.lost_tokens, None
             if len(held_out):
-                held_out_encodings = _encode_all(encoder, texts.take(held_out), max_length)
-                lost = np.concatenate([lost, held_out_encodings.lost_tokens])
-                validate = self._validation(encoder, held_out_encodings, targets, weights, held_out)
-            warn_of_truncation(lost, max_length, SHORTEN)
-            with training_bar(recipe.n_epochs(len(rows)) * len(rows), self.verbose) as progress:
+                unseen = task.encode(encoder, held_out, self.max_length_)
+                lost = np.concatenate([lost, unseen.lost_tokens])
+                validate = partial(self._validate, encoder, task, unseen, held_out)
+            warn_of_truncation(lost, self.max_length_, SHORTEN)
+            recipe = self._recipe(seed)
+            n_epochs = recipe.n_epochs(len(encodings.lengths))
+            callbacks = FitCallbacks(self, n_epochs, partial(_attributes, encoder, tokenizer), data)
+            with training_bar(n_epochs * len(encodings.lengths), self.verbose) as progress:
                 history = train(
                     encoder,
                     encodings,
-                    _objective(targets, weights, rows, device),
+                    task.objective(encodings, rows, device),
                     recipe,
                     validate=validate,
                     watcher=callbacks,
@@ -185,14 +174,12 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         self._encoder = self._load_fitted()
         callbacks.fit_ends()
 
-    def _hold_out(
-        self, targets: Targets, weights: NDArray[np.float64], seed: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _hold_out(self, task: Task, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows to train on and rows to validate on; those of weight zero are in neither."""
-        rows = np.flatnonzero(weights)
+        rows = np.flatnonzero(task.weights)
         if not self.early_stopping:
             return rows, rows[:0]
-        strata = None if targets.strata is None else targets.strata[rows]
+        strata = None if task.strata is None else task.strata[rows]
         try:
             train_rows, held_out = train_test_split(
                 rows, test_size=self.validation_fraction, random_state=seed, stratify=strata
@@ -205,22 +192,22 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             ) from error
         return train_rows, held_out
 
-    def _earlier_state(self, targets: Targets) -> ModelState | None:
+    def _earlier_state(self, task: Task) -> ModelState | None:
         """Give the state that a warm start continues from."""
         if not (self.warm_start and hasattr(self, "_state")):
             return None
         labels = list(model_config(self._state).id2label.values())
-        if labels != list(targets.config["id2label"].values()):
+        if labels != list(task.config["id2label"].values()):
             raise InputError(
                 f"warm_start=True continues a fit with the labels {_shown(labels)}, but y now has "
-                f"{_shown(list(targets.config['id2label'].values()))}. Pass the same labels, or "
+                f"{_shown(list(task.config['id2label'].values()))}. Pass the same labels, or "
                 "use warm_start=False."
             )
         return self._state
 
     def _load_trainable(
         self,
-        targets: Targets,
+        task: Task,
         earlier: ModelState | None,
         device: torch.device,
         dtype: torch.dtype,
@@ -229,13 +216,13 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         folder = None
         if earlier is not None:
             tokenizer = tokenizer_of(earlier)
-            config = self._configured(model_config(earlier), targets)
+            config = self._configured(model_config(earlier), task)
             weights = {name: t.float().clone() for name, t in weight_tensors(earlier).items()}
             model = model_from_weights(config, weights, self._auto_class)
         else:
             folder, self.checkpoint_ = find_checkpoint(str(self.model), self.revision)
             tokenizer = load_tokenizer(folder)
-            config = self._configured(load_config(folder), targets)
+            config = self._configured(load_config(folder), task)
             model, _ = load_model(folder, torch.float32, auto_class=self._auto_class, config=config)
         freeze_parameters(model, self.freeze)
         encoder = make_encoder(model, tokenizer, folder, device, dtype)
@@ -243,8 +230,8 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         model.to(device)
         return encoder, tokenizer
 
-    def _configured(self, config: Any, targets: Targets) -> Any:
-        for name, value in targets.config.items():
+    def _configured(self, config: Any, task: Task) -> Any:
+        for name, value in task.config.items():
             setattr(config, name, value)
         if self.dropout is not None:
             for name, value in config.to_dict().items():
@@ -268,37 +255,11 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             seed=seed,
         )
 
-    def _validation(
-        self,
-        encoder: Encoder,
-        encodings: Encodings,
-        targets: Targets,
-        weights: NDArray[np.float64],
-        rows: NDArray[np.int64],
-    ) -> Validation:
-        objective = _objective(targets, weights, rows, encoder.device)
-        every_row = np.arange(len(rows))
-
-        def validate() -> tuple[float, float]:
-            logits = self._run(encoder, encodings, lambda n_texts: None)
-            score = targets.score(logits, targets.values[rows], weights[rows])
-            return score, objective.mean(logits, every_row)
-
-        return validate
-
-
-def _objective(
-    targets: Targets,
-    weights: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    device: torch.device,
-) -> WeightedRows:
-    return WeightedRows(targets.row_loss, targets.values[rows], weights[rows], device)
-
-
-def _encode_all(encoder: Encoder, texts: Texts, max_length: int) -> Encodings:
-    parts = encoded(encoder.tokenizer, texts, max_length, encoder.device)
-    return joined(list(parts))
+    def _validate(
+        self, encoder: Encoder, task: Task, encodings: Encodings, rows: NDArray[np.int64]
+    ) -> tuple[float, float]:
+        """Score and loss on held-out rows, with the weights of the moment."""
+        return task.evaluate(self._run(encoder, encodings), encodings, rows)
 
 
 def _attributes(encoder: Encoder, tokenizer: Any, weights: dict[str, torch.Tensor]) -> Any:

@@ -215,7 +215,7 @@ def _needs_all_layers(encoder: Encoder, outputs: Outputs) -> bool:
 def _token_vectors(output: Any, encoder: Encoder, outputs: Outputs) -> Tensor:
     """Token vectors from the asked layers, or logits, in float32, (n, L, H)."""
     if isinstance(outputs, Logits):
-        logits = output.logits.float()
+        logits = logits_of(output)
         return logits if logits.ndim == 3 else logits.unsqueeze(1)
     if not _needs_all_layers(encoder, outputs):
         return output.last_hidden_state.float()
@@ -223,6 +223,13 @@ def _token_vectors(output: Any, encoder: Encoder, outputs: Outputs) -> Tensor:
     if outputs.combine == "concat":
         return torch.cat(chosen, dim=-1)
     return torch.stack(chosen).mean(0)
+
+
+def logits_of(output: Any) -> Tensor:
+    """Give what a model's head computed, in float32: (n, K), or (n, L, K) where it reads tokens."""
+    if hasattr(output, "start_logits"):  # question answering: begin and end of the answer
+        return torch.stack([output.start_logits, output.end_logits], dim=-1).float()
+    return output.logits.float()
 
 
 def _is_one_a_window(vectors: Tensor, outputs: Outputs) -> bool:

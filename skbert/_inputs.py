@@ -36,6 +36,11 @@ class Texts:
     def __len__(self) -> int:
         return len(self.first)
 
+    @property
+    def are_pairs(self) -> bool:
+        """Whether each row holds two texts."""
+        return self.second is not None
+
     def take(self, rows: NDArray[np.int64] | slice) -> Texts:
         """Give some of the rows."""
         chosen = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()

@@ -16,6 +16,7 @@ from skbert._exceptions import CheckpointError
 from skbert._fine_tuned import FineTunedEstimator
 from skbert._state import weight_tensors
 from skbert._targets import check_numbers, check_weights, number_targets
+from skbert._tasks import TextTask
 
 
 class BertRegressor(RegressorMixin, FineTunedEstimator):
@@ -165,14 +166,13 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
         weights = check_weights(sample_weight, len(texts))
         table = values.reshape(len(values), -1)
         mean, scale = _mean_and_scale(table, weights)
-        self._fit_texts(
-            texts,
-            number_targets((table - mean) / scale),
-            weights,
+        self._fit_task(
+            TextTask(texts, number_targets((table - mean) / scale), weights),
             fitted={
                 "target_mean_": mean,
                 "target_scale_": scale,
                 "_one_dimensional": values.ndim == 1,
+                "_reads_pairs": texts.are_pairs,
             },
             data=callback_data(X, y, sample_weight),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from skbert._base import BertEstimator, warn_of_truncation
 from skbert._checkpoint import find_checkpoint
 from skbert._encoder import Encoder, make_encoder, ready_for_inference
-from skbert._encoding import Encodings, TextTokenizer, chunks
+from skbert._encoding import Encodings
 from skbert._exceptions import CheckpointError, InputError, ParameterError
-from skbert._inference import Logits, Progress, run_batches, work_ahead
+from skbert._inference import Logits, Progress, run_batches
 from skbert._inputs import Texts, check_texts_or_pairs
 from skbert._loading import (
     load_config,
@@ -25,10 +25,10 @@ from skbert._loading import (
     model_from_weights,
     quiet_transformers,
 )
-from skbert._pairs import encode_pairs
 from skbert._pooling import every_token
 from skbert._progress import progress_bar
 from skbert._state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
+from skbert._tasks import encoded
 
 SHORTEN = "shorten them"
 
@@ -136,7 +136,7 @@ class TrainedEstimator(BertEstimator):
     def _check_X(self, X: Any, *, reset: bool) -> Texts:
         """Turn X into texts or pairs: the one hook through which all input comes."""
         texts = check_texts_or_pairs(X)
-        is_pairs = texts.second is not None
+        is_pairs = texts.are_pairs
         if not reset and self._reads_pairs not in (None, is_pairs):
             kinds = ("single texts", "pairs of texts")
             raise InputError(
@@ -160,15 +160,20 @@ class TrainedEstimator(BertEstimator):
         return np.concatenate(logits)
 
     def _run(
-        self, encoder: Encoder, encodings: Encodings, progress: Progress
+        self,
+        encoder: Encoder,
+        encodings: Encodings,
+        progress: Progress = lambda n_windows: None,
     ) -> NDArray[np.float32]:
+        """Logits of windows or, where the head reads tokens, of the tokens that windows own."""
+        one_a_window = np.ones_like(encodings.lengths)
         return run_batches(
             encoder,
             encodings,
             Logits(),
             every_token,
             batch_size=None if self.batch_size == "auto" else int(self.batch_size),
-            rows_per_window=np.ones_like(encodings.lengths),
+            rows_per_window=one_a_window if self._reads_first_tokens else encodings.n_owned,
             progress=progress,
         )
 
@@ -191,18 +196,3 @@ class TrainedEstimator(BertEstimator):
         encoder = make_encoder(model, tokenizer_of(self._state), None, device, dtype)
         ready_for_inference(encoder, first_tokens=self._reads_first_tokens)
         return encoder
-
-
-def encoded(
-    tokenizer: TextTokenizer, texts: Texts, max_length: int, device: torch.device
-) -> Iterator[Encodings]:
-    """Tokenise texts or pairs chunk by chunk."""
-
-    def encode(part: slice) -> Encodings:
-        chunk = texts.take(part)
-        if chunk.second is None:
-            return tokenizer.encode(chunk.first, max_length=max_length)
-        return encode_pairs(tokenizer, chunk.first, chunk.second, max_length=max_length)
-
-    columns = [texts.first] if texts.second is None else [texts.first, texts.second]
-    yield from work_ahead(encode, chunks(*columns), device=device)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skbert import _device
-from skbert._batching import pack_batch, pad_batch
+from skbert._batching import PaddedBatch, pack_batch, pad_batch
 from skbert._encoder import Encoder
 from skbert._encoding import Encodings
 from skbert._exceptions import (
@@ -29,7 +29,7 @@ from skbert._exceptions import (
     stacklevel_of_caller,
 )
 from skbert._fast_layers import UsedRows, use_fast_layers
-from skbert._inference import model_inputs
+from skbert._inference import logits_of, model_inputs
 from skbert._layers import set_training_mode
 from skbert._optimization import Recipe, learning_rate_at, make_optimizer, shuffled_batches
 
@@ -41,7 +41,10 @@ class Objective(Protocol):
     """What is minimised."""
 
     def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        """Weighted losses of some windows, summed, a scalar."""
+        """Weighted losses of some windows, summed, a scalar.
+
+        The logits have one row a window or, where the head reads tokens, one a token.
+        """
 
     def n_terms(self, rows: NDArray[np.int64]) -> float:
         """By how much to divide the summed losses of some windows."""
@@ -229,7 +232,7 @@ def _train_epoch(trainer: _Trainer, epoch: int) -> dict[str, float]:
 
 def _update(trainer: _Trainer, batches: list[NDArray[np.int64]]) -> None:
     """Change the weights once, by the mean loss of one or several batches."""
-    n_terms = sum(trainer.objective.n_terms(rows) for rows in batches)
+    n_terms = max(1, sum(trainer.objective.n_terms(rows) for rows in batches))
     losses = []
     for rows in batches:
         loss = _batch_loss(trainer, rows) / n_terms
@@ -251,8 +254,12 @@ def _batch_loss(trainer: _Trainer, rows: NDArray[np.int64]) -> Tensor:
         else pad_batch(encodings, rows, encoder.tokenizer.pad_id)
     )
     with _device.autocast(encoder.device, encoder.dtype):
-        logits = encoder.model(**model_inputs(batch, encoder)).logits
-    return trainer.objective.loss(logits.float(), rows)
+        logits = logits_of(encoder.model(**model_inputs(batch, encoder)))
+    if logits.ndim == 3:  # one row a token, without padding
+        mask = batch.mask if isinstance(batch, PaddedBatch) else None
+        is_token = slice(None) if mask is None else mask.to(logits.device) > 0
+        logits = logits[is_token].flatten(0, -2)
+    return trainer.objective.loss(logits, rows)
 
 
 def _clip_gradients(trainer: _Trainer) -> None:
