@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-FILES = ("banking77_test.csv", "banking77_train.csv", "xquad_en.jsonl")
+FILES = (
+    "banking77_test.csv", "banking77_train.csv", "question_sentence_pairs.csv", "xquad_en.jsonl",
+)  # fmt: skip
 SEED = 0
 
 # A full stop, question or exclamation mark, then white space, then what begins a sentence.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 PACKAGES = (
     "skbert", "torch", "transformers", "sentence-transformers", "scikit-learn", "numpy", "skrub",
+    "accelerate",
 )  # fmt: skip
 
 

@@ -6,6 +6,9 @@ import warnings
 from pathlib import Path
 
 import _data
+import _fine_tuning_memory
+import _fine_tuning_quality
+import _fine_tuning_speed
 import _imports
 import _memory
 import _numbers
@@ -13,7 +16,10 @@ import _speed
 from _report import machine, print_machine
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("import", "memory", "numbers", "speed")
+PARTS = (
+    "import", "memory", "numbers", "speed",
+    "fine-tuning-speed", "fine-tuning-quality", "fine-tuning-memory",
+)  # fmt: skip
 QUICK_ROUNDS = 3
 QUICK_MEMORY_TEXTS = 20_000
 
@@ -21,7 +27,10 @@ QUICK_MEMORY_TEXTS = 20_000
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few texts, 3 rounds: a try-out")
-    parser.add_argument("--only", choices=PARTS, help="this part alone")
+    parser.add_argument(
+        "--only", choices=PARTS, help="this part alone; the file's other figures are kept"
+    )
+    parser.add_argument("--long", action="store_true", help="fine-tune on all of BANKING77")
     parser.add_argument("--rounds", type=int, help="rounds of alternating runs (default 7)")
     parser.add_argument("--memory-texts", type=int, help="texts for memory (default 200000)")
     parser.add_argument("--output", type=Path, help="default results.json (--quick: another)")
@@ -65,6 +74,12 @@ def measure(part, folder, options):
         return _imports.measure(rounds=options.rounds)
     if part == "memory":
         return _memory.measure(folder, n_texts=options.memory_texts)
+    if part == "fine-tuning-speed":
+        return _fine_tuning_speed.measure(folder, rounds=options.rounds, quick=options.quick)
+    if part == "fine-tuning-quality":
+        return _fine_tuning_quality.measure(folder, quick=options.quick, everything=options.long)
+    if part == "fine-tuning-memory":
+        return _fine_tuning_memory.measure(folder)
     if part == "numbers":
         return _numbers.measure(folder, quick=options.quick)
     return _speed.measure(folder, rounds=options.rounds, quick=options.quick)
@@ -73,7 +88,9 @@ def measure(part, folder, options):
 def main():
     options = parse_options()
     folder = _data.model_folder()
-    results = {"machine": machine(), "quick": options.quick, "rounds": options.rounds}
+    kept = json.loads(options.output.read_text()) if options.output.is_file() else {}
+    results = kept if options.only else {}
+    results |= {"machine": machine(), "quick": options.quick, "rounds": options.rounds}
     print_machine(results["machine"])
     parts = parts_to_run(options, folder)
     be_quiet()

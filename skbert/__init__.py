@@ -19,6 +19,8 @@ from skbert._exceptions import (
 )
 from skbert._inspect import inspect_tokens
 from skbert._regressor import BertRegressor
+from skbert._token_classifier import BertTokenClassifier
+from skbert._word_labels import Entity
 
 __version__ = "0.1.0"
 
@@ -26,11 +28,13 @@ __all__ = [
     "BertClassifier",
     "BertEmbedder",
     "BertRegressor",
+    "BertTokenClassifier",
     "CheckpointChangedError",
     "CheckpointError",
     "CheckpointNotFoundError",
     "CheckpointWarning",
     "DeviceError",
+    "Entity",
     "InputError",
     "InterruptedTrainingWarning",
     "ParameterError",

@@ -121,29 +121,29 @@ def pad_batch(encodings: Encodings, rows: NDArray[np.int64], pad_id: int) -> Pad
     longest = int(lengths.max())
     is_token = np.arange(longest) < lengths[:, None]
     ids = np.full((len(rows), longest), pad_id, np.int64)
-    ids[is_token] = _joined(encodings.ids, encodings.bounds, rows)
+    ids[is_token] = joined_tokens(encodings.ids, encodings.bounds, rows)
     mask = None if is_token.all() else torch.from_numpy(is_token.astype(np.int64))
     segments = None
     if encodings.segments is not None:
         filled = np.zeros_like(ids)
-        filled[is_token] = _joined(encodings.segments, encodings.bounds, rows)
+        filled[is_token] = joined_tokens(encodings.segments, encodings.bounds, rows)
         segments = torch.from_numpy(filled)
     return PaddedBatch(torch.from_numpy(ids), mask, segments)
 
 
 def pack_batch(encodings: Encodings, rows: NDArray[np.int64]) -> PackedBatch:
     """Put windows behind each other."""
-    ids = torch.from_numpy(_joined(encodings.ids, encodings.bounds, rows)).unsqueeze(0)
+    ids = torch.from_numpy(joined_tokens(encodings.ids, encodings.bounds, rows)).unsqueeze(0)
     lengths = encodings.lengths[rows].tolist()
     runs = [(len(list(group)), length) for length, group in groupby(lengths)]
     segments = None
     if encodings.segments is not None:
-        joined = _joined(encodings.segments, encodings.bounds, rows)
+        joined = joined_tokens(encodings.segments, encodings.bounds, rows)
         segments = torch.from_numpy(joined).unsqueeze(0)
     return PackedBatch(ids, runs, segments)
 
 
-def _joined(
+def joined_tokens(
     values: NDArray[Any], bounds: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Values of the tokens of some windows, one window after another."""

@@ -139,6 +139,7 @@ def make_encoder(
         tokenizer.pad_token_id or 0,
         keep_end=tokenizer.truncation_side == "left",
         has_segments="token_type_ids" in tokenizer.model_input_names,
+        unknown_id=tokenizer.unk_token_id,
     )
     longest = _longest_input(model)
     packable = can_pack(model.config)

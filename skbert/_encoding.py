@@ -56,6 +56,8 @@ class Encodings:
     segments : ndarray of int8, shape (n_tokens,), or None
         Which text of a pair each token belongs to, as the model was trained on it; None where
         the model tells no segments apart, or reads single texts only.
+    first_pieces : ndarray of int64, shape (n_words,), or None
+        Where texts are given as words: which of all owned tokens is each word's first.
     """
 
     ids: NDArray[np.int32]
@@ -65,6 +67,7 @@ class Encodings:
     offsets: NDArray[np.int64] | None
     lost_tokens: NDArray[np.int64]
     segments: NDArray[np.int8] | None = None
+    first_pieces: NDArray[np.int64] | None = None
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -91,6 +94,8 @@ class TextTokenizer:
         Whether truncation cuts off the beginning of a text, not its end, as few checkpoints ask.
     has_segments : bool, default=False
         Whether the model is told which text of a pair a token belongs to.
+    unknown_id : int, default=None
+        Id of the token for unknown words; the padding token where there is none.
     """
 
     def __init__(
@@ -100,6 +105,7 @@ class TextTokenizer:
         *,
         keep_end: bool = False,
         has_segments: bool = False,
+        unknown_id: int | None = None,
     ) -> None:
         self.backend = Tokenizer.from_str(tokenizer.to_str())
         self.backend.no_truncation()
@@ -107,6 +113,7 @@ class TextTokenizer:
         self.pad_id = pad_id
         self.keep_end = keep_end
         self.has_segments = has_segments
+        self.unknown_id = pad_id if unknown_id is None else unknown_id
         self.prefix, self.suffix = self._special_tokens()
 
     def _special_tokens(self) -> tuple[list[int], list[int]]:
@@ -198,7 +205,7 @@ class TextTokenizer:
                     f"tokens, more than max_length={max_length}. Shorten it, or use "
                     'overflow="windows" (reads it whole) or overflow="truncate".'
                 )
-            spans = _window_spans(
+            spans = window_spans(
                 len(body), room, overlap if overflow == "windows" else None, self.keep_end
             )
             windows += [self.prefix + body[start:stop] + self.suffix for start, stop in spans]
@@ -277,6 +284,9 @@ def chunks(*columns: Sequence[str]) -> Iterator[slice]:
 
 def joined(parts: Sequence[Encodings]) -> Encodings:
     """Put the encodings of chunks together (offsets are not kept)."""
+    if len(parts) == 1:
+        return parts[0]
+    owned_before = cumulative([int(part.n_owned.sum()) for part in parts])
     return Encodings(
         ids=np.concatenate([part.ids for part in parts]),
         bounds=cumulative(np.concatenate([part.lengths for part in parts])),
@@ -287,6 +297,15 @@ def joined(parts: Sequence[Encodings]) -> Encodings:
         segments=None
         if parts[0].segments is None
         else np.concatenate([part.segments for part in parts if part.segments is not None]),
+        first_pieces=None
+        if parts[0].first_pieces is None
+        else np.concatenate(
+            [
+                part.first_pieces + before
+                for part, before in zip(parts, owned_before, strict=False)
+                if part.first_pieces is not None
+            ]
+        ),
     )
 
 
@@ -294,7 +313,7 @@ def _body(tokens: list[T], prefix: list[int], suffix: list[int]) -> list[T]:
     return tokens[len(prefix) : len(tokens) - len(suffix)]
 
 
-def _window_spans(
+def window_spans(
     n_tokens: int, room: int, overlap: int | None, keep_end: bool = False
 ) -> list[tuple[int, int]]:
     """Cut ``n_tokens`` body tokens into spans; one truncated span where overlap is None."""

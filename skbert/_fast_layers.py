@@ -55,7 +55,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
     rounded to a multiple of 1/65,536, and the scale is that of the rounded rate.
     """
     n_dropped_levels = round(p * LEVELS)
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or n_dropped_levels == LEVELS:
         return nn.functional.dropout(x, p)
     return _Dropout.apply(x, n_dropped_levels) if n_dropped_levels else x  # type: ignore[no-untyped-call]
 

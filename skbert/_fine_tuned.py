@@ -29,7 +29,7 @@ from skbert._encoder import Encoder, make_encoder, read_packed
 from skbert._encoding import Encodings
 from skbert._exceptions import InputError
 from skbert._layers import freeze_parameters
-from skbert._loading import load_config, load_model, load_tokenizer, model_from_weights
+from skbert._loading import load_config, load_model, load_tokenizer, model_from_weights, renew_head
 from skbert._optimization import Recipe
 from skbert._progress import training_bar
 from skbert._state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
@@ -141,13 +141,15 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows, held_out = self._hold_out(task, seed)
         earlier = self._earlier_state(task)
+        kept = {} if earlier is None else {"checkpoint_": self.checkpoint_}
+        earlier_length = None if earlier is None else self.max_length_
         self._forget_fit()
-        self._set(fitted)
+        self._set({**kept, **fitted})
         device, dtype = self._placement()
         with _device.seeded(device, seed):
             encoder, tokenizer = self._load_trainable(task, earlier, device, dtype)
             del earlier
-            self.max_length_ = self._resolve_max_length(encoder)
+            self.max_length_ = self._resolve_max_length(encoder, earlier_length)
             encodings = task.encode(encoder, rows, self.max_length_)
             lost, validate = encodings.lost_tokens, None
             if len(held_out):
@@ -217,13 +219,18 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         if earlier is not None:
             tokenizer = tokenizer_of(earlier)
             config = self._configured(model_config(earlier), task)
-            weights = {name: t.float().clone() for name, t in weight_tensors(earlier).items()}
+            # Copies in float32: the training changes them.
+            weights = {
+                name: tensor.to(torch.float32 if tensor.is_floating_point() else None, copy=True)
+                for name, tensor in weight_tensors(earlier).items()
+            }
             model = model_from_weights(config, weights, self._auto_class)
         else:
             folder, self.checkpoint_ = find_checkpoint(str(self.model), self.revision)
             tokenizer = load_tokenizer(folder)
             config = self._configured(load_config(folder), task)
             model, _ = load_model(folder, torch.float32, auto_class=self._auto_class, config=config)
+            renew_head(model)
         freeze_parameters(model, self.freeze)
         encoder = make_encoder(model, tokenizer, folder, device, dtype)
         read_packed(encoder, first_tokens=self._reads_first_tokens)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,11 +167,11 @@ def _array_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
 
 def _split_rows(rows: list[Any], check_columns: ColumnCheck) -> list[list[Any]]:
     """Read ``[["a", "b"], ["c", "d"]]``, rows of columns, as columns; other lists as one column."""
+    if check_columns is _check_one_or_two_columns:
+        _refuse_two_columns_as_rows(rows)
     if not rows or not all(_is_row(row) for row in rows):
         return [rows]
     lengths = {len(row) for row in rows}
-    if len(rows) == 2 and min(lengths) > 2:
-        _refuse_two_columns_as_rows(rows)
     for row in rows:
         check_columns(len(row), (len(rows), len(row)))
     if len(lengths) > 1:
@@ -185,11 +185,21 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
 
 
-def _refuse_two_columns_as_rows(rows: list[Any]) -> NoReturn:
-    raise InputError(
-        f"X holds two sequences, of {len(rows[0])} and {len(rows[1])} texts, expected one row a "
-        "sample. For pairs of texts pass list(zip(first, second)), or a frame with two columns."
-    )
+def _refuse_two_columns_as_rows(rows: list[Any]) -> None:
+    """Refuse ``(first, second)``, two lists or columns of texts, where rows are expected."""
+    if len(rows) != 2 or not all(_is_row(row) or _is_column(row) for row in rows):
+        return
+    if min(map(len, rows)) > 2 or any(map(_is_column, rows)):
+        raise InputError(
+            f"X holds two sequences, of {len(rows[0])} and {len(rows[1])} texts, expected one row "
+            "a sample. For pairs of texts pass list(zip(first, second)), or a frame with two "
+            "columns."
+        )
+
+
+def _is_column(value: Any) -> bool:
+    """Whether a value is a pandas, polars or pyarrow column."""
+    return hasattr(value, "to_pylist") or hasattr(value, "to_list")
 
 
 def _check_one_column(n_columns: int, shape: tuple[int, ...]) -> None:

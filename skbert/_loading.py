@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,6 +135,24 @@ def load_model(
     return model.eval(), random
 
 
+@torch.no_grad()
+def renew_head(model: Any) -> None:
+    """Give the head new random weights, as BERT's own begin, whatever the checkpoint held.
+
+    Rows of an old head belong to other labels, or to targets in another unit.
+    """
+    inside = model.base_model_prefix + "."
+    for name, module in model.named_modules():
+        if (name + ".").startswith(inside):
+            continue
+        if isinstance(module, torch.nn.Linear):
+            module.weight.normal_(std=getattr(model.config, "initializer_range", 0.02))
+            if module.bias is not None:
+                module.bias.zero_()
+        elif isinstance(module, torch.nn.LayerNorm):
+            module.reset_parameters()
+
+
 def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class: str) -> Any:
     """Build a model around weights; they are shared, not copied.
 
@@ -164,21 +183,26 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
     return model.eval()
 
 
+# Both settings are the whole process's: of two threads, each would restore what the other set.
+_QUIET = threading.RLock()
+
+
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Keep transformers' progress bars and load reports from the user's screen for a moment."""
     from transformers.utils import logging
 
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    hook = logging.set_tqdm_hook(
-        lambda tqdm, args, options: tqdm(*args, **{**options, "disable": True})
-    )
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        logging.set_tqdm_hook(hook)
+    with _QUIET:
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()
+        hook = logging.set_tqdm_hook(
+            lambda tqdm, args, options: tqdm(*args, **{**options, "disable": True})
+        )
+        try:
+            yield
+        finally:
+            logging.set_verbosity(verbosity)
+            logging.set_tqdm_hook(hook)
 
 
 def _first_line(error: BaseException) -> str:

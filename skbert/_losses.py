@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from skbert._batching import joined_tokens
+from skbert._encoding import Encodings
+
 # (logits (n, K), targets) → one loss a row, (n,).
 RowLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -72,3 +75,31 @@ class WeightedRows:
         """Weighted mean loss of predictions for some rows."""
         loss = self.loss(torch.from_numpy(logits).to(self.weights.device), rows)
         return float(loss / self.weights[torch.from_numpy(rows)].sum())
+
+
+class LabelledPieces:
+    """The mean cross entropy of labelled words: an `Objective` of the training.
+
+    Parameters
+    ----------
+    encodings : Encodings
+        Windows of word pieces.
+    labels : ndarray of int64, shape (n_tokens,)
+        Class of each piece; negative where it counts for nothing.
+    device : torch.device
+        Where the logits are.
+    """
+
+    def __init__(
+        self, encodings: Encodings, labels: NDArray[np.int64], device: torch.device
+    ) -> None:
+        self.bounds, self.labels, self.device = encodings.bounds, labels, device
+
+    def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        """Losses of the labelled pieces of some windows, summed; logits (T, K)."""
+        labels = torch.from_numpy(joined_tokens(self.labels, self.bounds, rows)).to(self.device)
+        return functional.cross_entropy(logits, labels, reduction="sum")
+
+    def n_terms(self, rows: NDArray[np.int64]) -> float:
+        """Labelled pieces in some windows."""
+        return int((joined_tokens(self.labels, self.bounds, rows) >= 0).sum())

@@ -66,27 +66,36 @@ def check_classes(y: Any) -> tuple[NDArray[Any], NDArray[Any], bool]:
     Raises
     ------
     InputError
-        If there is only one class.
+        If there is only one class, or a label is missing.
     """
+    _refuse_missing_labels(y)
     if type_of_target(y, input_name="y") == "multilabel-indicator":
         indicator = y.toarray() if sparse.issparse(y) else np.asarray(y)
         return np.arange(indicator.shape[1]), indicator.astype(np.float32), True
     check_classification_targets(y)
-    column = column_or_1d(y, warn=True)
-    missing = [row for row, label in enumerate(column.tolist()) if is_missing(label)]
-    if missing:
-        raise InputError(
-            f"y has {len(missing)} missing label(s), the first at position {missing[0]}. Leave "
-            "these rows out."
-        )
     labels = LabelEncoder()
-    codes = labels.fit_transform(column)
+    codes = labels.fit_transform(column_or_1d(y, warn=True))
     if len(labels.classes_) < 2:
         raise InputError(
             f"y holds only one class ({labels.classes_[0]!r}), expected at least 2 classes. "
             "Pass texts of the other classes, too."
         )
     return labels.classes_, codes.astype(np.int64), False
+
+
+def _refuse_missing_labels(y: Any) -> None:
+    """Refuse None, NaN and pandas.NA, which scikit-learn would try to sort among the labels."""
+    if sparse.issparse(y):
+        return
+    values = np.asarray(y, dtype=object)
+    if values.ndim == 0 or values.size != len(values):
+        return
+    missing = [row for row, label in enumerate(values.ravel().tolist()) if is_missing(label)]
+    if missing:
+        raise InputError(
+            f"y has {len(missing)} missing label(s), the first at position {missing[0]}. Leave "
+            "these rows out."
+        )
 
 
 def class_targets(classes: NDArray[Any], codes: NDArray[Any], multilabel: bool) -> Targets:
@@ -170,9 +179,9 @@ def check_weights(sample_weight: Any, n_texts: int) -> NDArray[np.float64]:
     """
     if sample_weight is None:
         return np.ones(n_texts)
-    if np.ndim(sample_weight) == 0:
-        sample_weight = np.full(n_texts, sample_weight)
     weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.ndim == 0:
+        weights = np.full(n_texts, weights)
     if weights.ndim != 1:
         raise InputError(f"Sample weights must be 1D, got shape {weights.shape}.")
     if len(weights) != n_texts:
@@ -181,8 +190,8 @@ def check_weights(sample_weight: Any, n_texts: int) -> NDArray[np.float64]:
         )
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise InputError(
-            "sample_weight must hold finite numbers of at least 0, and one above 0; its values are "
-            f"from {weights.min()} to {weights.max()}."
+            "sample_weight must hold finite numbers of at least 0 that are not all zero; its "
+            f"values are from {weights.min()} to {weights.max()}."
         )
     return weights
 

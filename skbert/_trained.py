@@ -17,7 +17,7 @@ from skbert._encoder import Encoder, make_encoder, ready_for_inference
 from skbert._encoding import Encodings
 from skbert._exceptions import CheckpointError, InputError, ParameterError
 from skbert._inference import Logits, Progress, run_batches
-from skbert._inputs import Texts, check_texts_or_pairs
+from skbert._inputs import check_texts_or_pairs
 from skbert._loading import (
     load_config,
     load_model,
@@ -45,6 +45,7 @@ class TrainedEstimator(BertEstimator):
     _reads_first_tokens: ClassVar[bool] = True
     _state: ModelState
     _reads_pairs: bool | None
+    max_length_: int
 
     @classmethod
     def from_pretrained(cls, model: str, *, revision: str | None = None, **params: Any) -> Self:
@@ -74,13 +75,13 @@ class TrainedEstimator(BertEstimator):
         folder, checkpoint = find_checkpoint(str(model), revision)
         config = load_config(folder)
         extras = getattr(config, "skbert", {})
-        fitted = estimator._attributes_of(config, extras)
         loaded, random = load_model(folder, "auto", auto_class=cls._auto_class, config=config)
         if random:
             raise CheckpointError(
                 f"{model!r} holds no trained head for {cls.__name__}: {sorted(random)[0]!r} is "
                 f"missing. Train one: {cls.__name__}(model={model!r}).fit(X, y)."
             )
+        fitted = estimator._attributes_of(config, extras)
         tokenizer = load_tokenizer(folder)
         encoder = make_encoder(loaded, tokenizer, folder, torch.device("cpu"), loaded.dtype)
         estimator.max_length_ = estimator._resolve_max_length(encoder, extras.get("max_length"))
@@ -133,7 +134,7 @@ class TrainedEstimator(BertEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return "_state" in vars(self)
 
-    def _check_X(self, X: Any, *, reset: bool) -> Texts:
+    def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Turn X into texts or pairs: the one hook through which all input comes."""
         texts = check_texts_or_pairs(X)
         is_pairs = texts.are_pairs

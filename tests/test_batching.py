@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ lengths_down = st.lists(st.integers(1, 30), min_size=1, max_size=60).map(
 )
 
 
-def encodings_of(windows: list[list[int]]) -> Encodings:
+def encodings_of(windows: list[list[int]], segments: list[list[int]] | None = None) -> Encodings:
     """Each window a text of its own, owned whole."""
     lengths = [len(window) for window in windows]
     bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -30,6 +31,9 @@ def encodings_of(windows: list[list[int]]) -> Encodings:
         text_bounds=np.arange(len(windows) + 1, dtype=np.int64),
         offsets=None,
         lost_tokens=np.zeros(len(windows), np.int64),
+        segments=None
+        if segments is None
+        else np.array([segment for window in segments for segment in window], np.int8),
     )
 
 
@@ -155,3 +159,47 @@ def test_batches_of_equal_lengths_never_mix_lengths(lengths, max_tokens, pad):
         assert (stop - start) * longest <= max_tokens or stop == start + 1
     for start, stop in cuts(lengths, max_tokens=1, max_windows=4, pad=pad, equal=True):
         assert (lengths[start:stop] == lengths[start]).all()
+
+
+# Segments ---------------------------------------------------------------------------------------
+
+WINDOWS = [[7, 1, 2, 9], [7, 9], [7, 3, 4, 5, 9], [7, 8, 8, 9]]
+SEGMENTS = [[0, 0, 1, 1], [0, 0], [0, 1, 1, 1, 1], [0, 0, 0, 1]]
+
+
+def test_segments_are_padded_as_the_ids_are():
+    batch = pad_batch(encodings_of(WINDOWS, SEGMENTS), np.array([2, 1, 0]), PAD)
+    assert batch.segments.tolist() == [[0, 1, 1, 1, 1], [0, 0, 0, 0, 0], [0, 0, 1, 1, 0]]
+    assert batch.segments.dtype == batch.ids.dtype == torch.int64
+    assert batch.ids.tolist()[2] == [7, 1, 2, 9, PAD]
+
+
+def test_padding_is_of_segment_zero_whatever_its_id():
+    batch = pad_batch(encodings_of(WINDOWS, SEGMENTS), np.array([2, 1]), 5)
+    assert batch.ids.tolist() == [[7, 3, 4, 5, 9], [7, 9, 5, 5, 5]]
+    assert batch.segments.tolist() == [[0, 1, 1, 1, 1], [0] * 5]
+
+
+def test_segments_are_packed_as_the_ids_are():
+    batch = pack_batch(encodings_of(WINDOWS, SEGMENTS), np.array([2, 3, 0, 1]))
+    assert batch.ids.tolist() == [[7, 3, 4, 5, 9, 7, 8, 8, 9, 7, 1, 2, 9, 7, 9]]
+    assert batch.segments.tolist() == [[0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0]]
+    assert batch.segments.dtype == torch.int64
+    assert batch.runs == [(1, 5), (2, 4), (1, 2)]
+
+
+def test_no_segments_where_the_model_is_told_none():
+    encodings = encodings_of(WINDOWS)
+    assert pad_batch(encodings, np.array([0, 1]), PAD).segments is None
+    assert pack_batch(encodings, np.array([0, 1])).segments is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(windows=windows_of_ids.filter(bool), data=st.data())
+def test_each_token_keeps_its_segment(windows, data):
+    """Segments that can be told from the ids: odd and even ones."""
+    encodings = encodings_of(windows, [[token % 2 for token in window] for window in windows])
+    rows = np.array(data.draw(st.lists(st.integers(0, len(windows) - 1), min_size=1, max_size=8)))
+    padded, packed = pad_batch(encodings, rows, PAD), pack_batch(encodings, rows)
+    assert torch.equal(padded.segments, padded.ids % 2)  # PAD is even
+    assert torch.equal(packed.segments, packed.ids % 2)

@@ -13,18 +13,30 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 NUMBER = r"-?\d+\.\d+"
 
 
-@pytest.fixture(scope="module")
-def quickstart(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What examples/quickstart.py prints for a few rows."""
+def printed_by(example: str, *options: str, folder: Path) -> str:
+    """What an example prints when it is run in some folder."""
     finished = subprocess.run(
-        [sys.executable, str(EXAMPLES / "quickstart.py"), "--rows", "60"],
-        cwd=tmp_path_factory.mktemp("elsewhere"),
+        [sys.executable, str(EXAMPLES / example), *options],
+        cwd=folder,
         capture_output=True,
         encoding="utf-8",
         timeout=300,
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
+
+
+@pytest.fixture(scope="module")
+def quickstart(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What examples/quickstart.py prints for a few rows."""
+    return printed_by("quickstart.py", "--rows", "60", folder=tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.fixture(scope="module")
+def fine_tune(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What examples/fine_tune.py prints for a few texts and steps."""
+    options = ["--labelled", "24", "--steps", "4"]
+    return printed_by("fine_tune.py", *options, folder=tmp_path_factory.mktemp("elsewhere"))
 
 
 @pytest.mark.minilm
@@ -44,6 +56,26 @@ def test_quickstart_names_the_one_with_the_best_mean(quickstart: str):
     assert winner is not None
     assert len(means) == 3
     assert means[winner[1]] == max(means.values())
+
+
+@pytest.mark.minilm
+@pytest.mark.parametrize("contender", ["TF-IDF", "BERT"])
+def test_fine_tune_prints_a_result_for_each(fine_tune: str, contender: str):
+    line = rf"^{contender} +{NUMBER} +{NUMBER} +{NUMBER} s$"
+    assert re.search(line, fine_tune, re.MULTILINE), fine_tune
+
+
+@pytest.mark.minilm
+def test_fine_tune_names_the_better_one_where_it_is_clear(fine_tune: str):
+    accuracy = {
+        name: float(value)
+        for name, value in re.findall(rf"^(TF-IDF|BERT) +({NUMBER})", fine_tune, re.MULTILINE)
+    }
+    winner = re.search(r"^Better on these texts: (.+)\.$", fine_tune, re.MULTILINE)
+    if winner is None:
+        assert "Too close to call" in fine_tune
+    else:
+        assert accuracy[winner[1]] == max(accuracy.values())
 
 
 def test_shipped_data_come_with_their_notice():

@@ -20,11 +20,13 @@ EXPORTED = [
     "BertClassifier",
     "BertEmbedder",
     "BertRegressor",
+    "BertTokenClassifier",
     "CheckpointChangedError",
     "CheckpointError",
     "CheckpointNotFoundError",
     "CheckpointWarning",
     "DeviceError",
+    "Entity",
     "InputError",
     "InterruptedTrainingWarning",
     "ParameterError",
@@ -39,6 +41,7 @@ CALLABLES = [
     skbert.BertClassifier,
     skbert.BertEmbedder,
     skbert.BertRegressor,
+    skbert.BertTokenClassifier,
     skbert.inspect_tokens,
 ]
 SECTION = re.compile(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", re.MULTILINE | re.DOTALL)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from skbert import BertEmbedder, InputError
-from skbert._inputs import check_texts
+from skbert._inputs import Texts, check_texts, check_texts_or_pairs
 
 TEXTS = ["the cat sat", "", "Größe 猫 🙂", "the cat sat", "a\nb\x00c"]
 
@@ -328,3 +328,167 @@ def test_every_refusal_is_a_value_error():
     """So that scikit-learn's own checks, and users, can catch it as such."""
     with pytest.raises(ValueError, match="single str"):
         check_texts("text")
+
+
+# Pairs ------------------------------------------------------------------------------------------
+
+FIRST = ["the cat sat", "", "Größe 猫 🙂", "the cat sat"]
+SECOND = ["on the mat", "a dog", "", "a\nb\x00c"]
+
+PAIRS: dict[str, Callable[[list[str], list[str]], Any]] = {
+    "list of tuples": lambda first, second: list(zip(first, second, strict=True)),
+    "list of lists": lambda first, second: [list(pair) for pair in zip(first, second, strict=True)],
+    "tuple of tuples": lambda first, second: tuple(zip(first, second, strict=True)),
+    "list of arrays": lambda first, second: [np.array(p) for p in zip(first, second, strict=True)],
+    "tuples and lists": lambda first, second: [
+        pair if row % 2 else list(pair) for row, pair in enumerate(zip(first, second, strict=True))
+    ],
+    "object array": lambda first, second: np.array([first, second], object).T,
+    "str array": lambda first, second: np.array([first, second]).T,
+    "StringDType array": lambda first, second: np.array([first, second], np.dtypes.StringDType()).T,
+    "1-D array of tuples": lambda first, second: _array_of_tuples(first, second),
+    "pandas DataFrame": lambda first, second: pd.DataFrame({"q": first, "s": second}),
+    "pandas, other index": lambda first, second: pd.DataFrame(
+        {"q": first, "s": second}, index=[3, 3, 1, 0]
+    ),
+    "pandas, equal names": lambda first, second: pd.DataFrame(
+        list(zip(first, second, strict=True)), columns=["t", "t"]
+    ),
+    "pandas category": lambda first, second: pd.DataFrame(
+        {"q": first, "s": second}, dtype="category"
+    ),
+    "polars DataFrame": lambda first, second: pl.DataFrame({"q": first, "s": second}),
+    "pyarrow Table": lambda first, second: pa.table({"q": first, "s": second}),
+    "pyarrow chunked": lambda first, second: pa.table(
+        {"q": pa.chunked_array([first[:1], first[1:]]), "s": second}
+    ),
+}
+
+
+def _array_of_tuples(first: list[str], second: list[str]) -> np.ndarray:
+    array = np.empty(len(first), object)
+    array[:] = list(zip(first, second, strict=True))
+    return array
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_every_container_of_pairs_gives_the_same_columns(name):
+    X = PAIRS[name](FIRST, SECOND)
+    before = repr(X)
+    assert check_texts_or_pairs(X) == Texts(FIRST, SECOND)
+    assert repr(X) == before
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("name", [name for name in PAIRS if "other index" not in name])
+def test_few_pairs_are_pairs(name, n):
+    """Also two of them: a square of texts is read by rows."""
+    texts = check_texts_or_pairs(PAIRS[name](FIRST[:n], SECOND[:n]))
+    assert (texts.first, texts.second) == (FIRST[:n], SECOND[:n])
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_single_texts_have_no_second_column(name):
+    assert check_texts_or_pairs(CONTAINERS[name](TEXTS)) == Texts(TEXTS, None)
+
+
+TWO_COLUMNS: dict[str, Any] = {
+    "tuple of lists": (FIRST, SECOND),
+    "list of lists": [FIRST, SECOND],
+    "tuple of tuples": (tuple(FIRST), tuple(SECOND)),
+    "list of arrays": [np.array(FIRST), np.array(SECOND)],
+    "lists of other lengths": (FIRST, SECOND[:3]),
+    "pandas columns": (pd.Series(FIRST), pd.Series(SECOND)),
+    "two rows of pandas": (pd.Series(FIRST[:2]), pd.Series(SECOND[:2])),
+    "polars columns": [pl.Series(FIRST), pl.Series(SECOND)],
+    "pyarrow columns": (pa.array(FIRST), pa.array(SECOND)),
+    "a list and a column": (FIRST, pd.Series(SECOND)),
+}
+
+
+@pytest.mark.parametrize("name", TWO_COLUMNS)
+def test_two_sequences_are_refused_with_the_right_form(name):
+    message = r"two sequences, of \d and \d texts.*list\(zip\(first, second\)\)"
+    with pytest.raises(InputError, match=message):
+        check_texts_or_pairs(TWO_COLUMNS[name])
+
+
+def test_estimator_of_single_texts_does_not_recommend_pairs():
+    with pytest.raises(InputError, match="expected one column") as caught:
+        check_texts([FIRST, SECOND])
+    assert "zip" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ([("a", "b", "c")] * 3, r"3 columns \(shape \(3, 3\)\), expected one .* or two .*Choose"),
+        (np.full((4, 3), "a"), r"3 columns \(shape \(4, 3\)\).*second_column"),
+        (pd.DataFrame({"a": ["x"], "b": ["y"], "c": ["z"]}), r"3 columns \(shape \(1, 3\)\)"),
+        (pl.DataFrame({"a": ["x"], "b": ["y"], "c": ["z"]}), r"3 columns \(shape \(1, 3\)\)"),
+        (pa.table({"a": ["x"], "b": ["y"], "c": ["z"]}), r"3 columns \(shape \(1, 3\)\)"),
+        ([[], []], r"0 columns"),
+        (pd.DataFrame(index=[0, 1]), r"0 columns"),
+        ([("a", "b"), ("c",)], r"Some rows of X hold one text and some two"),
+        ([["a"], ["b", "c"]], r"Some rows of X hold one text and some two"),
+        ([("a", "b"), ("a", "b", "c")], r"3 columns"),
+        ([("a", "b"), "c"], r"X\[0\] is \('a', 'b'\) \(tuple\), expected a str"),
+        (["a", ("b", "c")], r"X\[1\] is \('b', 'c'\) \(tuple\), expected a str"),
+        ([("a", "b"), None], r"X has 1 missing value\(s\), the first at position 1"),
+        ([("a", 1)], r"X\[0\]\[1\] is 1 \(int\), expected a str.*str\(\)"),
+        ([("a", "b"), (b"c", "d")], r"X\[1\]\[0\] is b'c' \(bytes\).*decode"),
+        (np.array([["a", "b"], ["c", 2.5]], object), r"X\[1\]\[1\] is 2.5 \(float\)"),
+        (pd.DataFrame({"a": ["x"], "b": [1]}), r"X\[0\]\[1\] is 1 \(int\)"),
+        (pl.DataFrame({"a": [True], "b": ["x"]}), r"X\[0\]\[0\] is True \(bool\)"),
+        (pa.table({"a": ["x"], "b": [3]}), r"X\[0\]\[1\] is 3 \(int\)"),
+        ([("a", ["b"])], r"X\[0\]\[1\] is \['b'\] \(list\)"),
+        ("the cat", r"single str, expected a sequence"),
+        ([], r"0 sample\(s\)"),
+        (np.empty((0, 2), object), r"0 sample\(s\)"),
+        (pd.DataFrame({"a": [], "b": []}), r"0 sample\(s\)"),
+        (np.full((2, 2, 2), "a"), r"shape \(2, 2, 2\)"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else type(value).__name__,
+)
+def test_other_pairs_are_refused_with_value_expectation_and_remedy(X, message):
+    with pytest.raises(InputError, match=message):
+        check_texts_or_pairs(X)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        [("a", "b"), ("c", None), ("d", "e"), ("f", float("nan"))],
+        np.array([["a", "b"], ["c", None], ["d", "e"], ["f", np.nan]], object),
+        pd.DataFrame({"q": list("acdf"), "s": ["b", None, "e", None]}),
+        pd.DataFrame({"q": list("acdf"), "s": ["b", pd.NA, "e", pd.NA]}, dtype="string"),
+        pl.DataFrame({"q": list("acdf"), "s": ["b", None, "e", None]}),
+        pa.table({"q": list("acdf"), "s": ["b", None, "e", None]}),
+    ],
+    ids=["list", "array", "pandas str", "pandas string", "polars", "pyarrow"],
+)
+def test_missing_cell_of_a_pair_is_refused_with_column_and_position(X):
+    message = r"Column 1 of X has 2 missing value\(s\), the first at position 1\..*fillna"
+    with pytest.raises(InputError, match=message):
+        check_texts_or_pairs(X)
+
+
+def test_missing_single_text_is_refused_without_a_column():
+    with pytest.raises(InputError, match=r"^X has 1 missing value\(s\), the first at position 2"):
+        check_texts_or_pairs(["a", "b", None])
+
+
+class TestTake:
+    pairs = Texts(list("abcd"), list("ABCD"))
+
+    def test_rows_in_the_asked_order(self):
+        assert self.pairs.take(np.array([3, 0, 3])) == Texts(list("dad"), list("DAD"))
+
+    def test_slice(self):
+        assert self.pairs.take(slice(1, 3)) == Texts(list("bc"), list("BC"))
+
+    def test_single_texts(self):
+        assert Texts(list("abc")).take(np.array([2, 1])) == Texts(["c", "b"])
+
+    def test_length(self):
+        assert len(self.pairs) == 4

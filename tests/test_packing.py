@@ -10,12 +10,20 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from skbert import BertEmbedder, CheckpointError
+from skbert import BertClassifier, BertEmbedder, CheckpointError
+from skbert._batching import length_order, pack_batch
+from skbert._encoder import Encoder, make_encoder, read_packed
+from skbert._fast_layers import use_fast_layers
+from skbert._inference import model_inputs
+from skbert._layers import set_training_mode
+from skbert._loading import load_model, load_tokenizer
 from skbert._packing import (
     PACKED_MODEL_TYPES,
+    FirstTokenLayer,
     can_pack,
+    first_tokens,
     packed_attention,
     packed_positions,
 )
@@ -227,3 +235,199 @@ def test_roberta_positions_begin_after_the_padding_id_and_skip_it(pad):
     spelled = torch.tensor([[2, pad, 3, 2, 9, 3, 2, 3]])
     counted[0][1:3] = [pad, pad + 2]
     assert packed_positions(spelled, [(2, 3), (1, 2)], config).tolist() == counted
+
+
+def test_first_tokens_of_a_row():
+    assert first_tokens([(2, 3), (1, 2), (3, 1)]).tolist() == [0, 3, 6, 8, 9, 10]
+
+
+def test_attention_of_first_tokens_is_that_of_all():
+    """Queries of the texts' first tokens only, keys and values of all."""
+    generator = torch.Generator().manual_seed(0)
+    runs = [(1, 5), (3, 4), (2, 1)]
+    query, key, value = torch.randn(3, 1, 2, 19, 8, generator=generator)
+    every, _ = packed_attention(torch.nn.Identity(), query, key, value, None, runs=runs)
+    first = first_tokens(runs)
+    some, _ = packed_attention(torch.nn.Identity(), query[:, :, first], key, value, None, runs=runs)
+    torch.testing.assert_close(some, every[:, first], rtol=0, atol=1e-6)
+
+
+def test_dropped_attention_keeps_its_mean():
+    """Dropout acts on the weights: the mean of many draws is what there is without it."""
+    generator = torch.Generator().manual_seed(0)
+    runs = [(200, 5)]
+    block = torch.randn(3, 1, 2, 5, 8, generator=generator).repeat(1, 1, 1, 200, 1)
+    plain, _ = packed_attention(torch.nn.Identity(), *block, None, runs=runs)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        draws = [
+            packed_attention(torch.nn.Identity(), *block, None, runs=runs, dropout=0.3)[0]
+            for _ in range(10)
+        ]
+    dropped = torch.cat(draws).view(2000, 5, 2, 8)
+    assert dropped.std(0).min() > 0.01
+    torch.testing.assert_close(dropped.mean(0), plain.view(200, 5, 2, 8)[0], rtol=0, atol=0.06)
+
+
+# With a classification head ---------------------------------------------------------------------
+
+
+def save_classifier(folder: Path, config_name: str, options: dict[str, Any]) -> str:
+    vocab_size = save_tokenizer(folder)
+    config = getattr(transformers, config_name)(vocab_size=vocab_size, num_labels=3, **options)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForSequenceClassification.from_config(config)
+        model.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module", params=PACKED)
+def classifier_folder(request: pytest.FixtureRequest, tmp_path_factory) -> str:
+    """Folder of a tiny model with a random head."""
+    return save_classifier(tmp_path_factory.mktemp("classifier"), *PACKED[request.param])
+
+
+def reference_model(folder: str, dropout: float = 0.0) -> Any:
+    options = dict.fromkeys(dropouts(folder), dropout)
+    return AutoModelForSequenceClassification.from_pretrained(
+        folder, attn_implementation="eager", **options
+    )
+
+
+def dropouts(folder: str) -> list[str]:
+    config = transformers.AutoConfig.from_pretrained(folder).to_dict()
+    return [name for name, value in config.items() if "dropout" in name and value is not None]
+
+
+def packed_model(folder: str, dropout: float = 0.0) -> Encoder:
+    config = transformers.AutoConfig.from_pretrained(folder)
+    for name in dropouts(folder):
+        setattr(config, name, dropout)
+    model, random = load_model(
+        Path(folder),
+        torch.float32,
+        auto_class="AutoModelForSequenceClassification",
+        config=config,
+    )
+    assert not random
+    tokenizer = load_tokenizer(Path(folder))
+    encoder = make_encoder(model, tokenizer, None, torch.device("cpu"), torch.float32)
+    assert encoder.packed
+    read_packed(encoder, first_tokens=True)
+    return encoder
+
+
+def packed_logits(encoder: Encoder) -> tuple[torch.Tensor, np.ndarray]:
+    """Logits of all texts in one row, and which texts they are of."""
+    encodings = encoder.tokenizer.encode(TEXTS, max_length=64)
+    order = length_order(encodings)
+    batch = pack_batch(encodings, order)
+    assert len(batch.runs) > 3
+    return encoder.model(**model_inputs(batch, encoder)).logits, order
+
+
+def one_by_one(folder: str, model: Any) -> list[torch.Tensor]:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    read = [tokenizer(text, return_tensors="pt", truncation=True, max_length=64) for text in TEXTS]
+    return [
+        model(input_ids=text["input_ids"], attention_mask=text["attention_mask"]).logits[0]
+        for text in read
+    ]
+
+
+@torch.no_grad()
+def test_packed_logits_are_those_of_each_text_alone(classifier_folder):
+    encoder = packed_model(classifier_folder)
+    logits, order = packed_logits(encoder)
+    expected = torch.stack(one_by_one(classifier_folder, reference_model(classifier_folder).eval()))
+    torch.testing.assert_close(logits, expected[order], rtol=0, atol=1e-5)
+    assert expected.std(0).min() > 0.01
+
+
+@pytest.mark.parametrize("fast_layers", [True, False])
+def test_packed_gradients_are_those_of_each_text_alone(classifier_folder, fast_layers):
+    encoder = packed_model(classifier_folder)
+    if fast_layers:
+        use_fast_layers(encoder.model, float32=True)
+    set_training_mode(encoder.model)
+    model = reference_model(classifier_folder).train()
+    # Each text and class pulls in a direction of its own, so that none can cancel another.
+    pull = torch.randn(len(TEXTS), 3, generator=torch.Generator().manual_seed(1))
+    logits, order = packed_logits(encoder)
+    (logits * pull[order]).sum().backward()
+    for text, row in zip(one_by_one(classifier_folder, model), pull, strict=True):
+        (text * row).sum().backward()
+    found = {name: parameter.grad for name, parameter in encoder.model.named_parameters()}
+    expected = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert gradient is not None
+        assert (gradient.abs().max() > 1e-4) or name.endswith(("key.bias", "k_lin.bias")), name
+        # Sums of up to 200 tokens' gradients: the tolerance grows with what is summed.
+        bound = 1e-5 * max(1.0, float(gradient.abs().max()))
+        assert (found[name] - gradient).abs().max() <= bound, name
+
+
+def test_unneeded_tokens_are_not_computed_by_the_last_layer(classifier_folder):
+    encoder = packed_model(classifier_folder)
+    layers = [m for m in encoder.model.modules() if isinstance(m, FirstTokenLayer)]
+    is_distilbert = encoder.model.config.model_type == "distilbert"
+    assert len(layers) == (0 if is_distilbert else 1)
+    shapes = []
+    for layer in layers:
+        layer.register_forward_hook(lambda layer, args, output: shapes.append(output.shape))
+    with torch.no_grad():
+        packed_logits(encoder)
+    assert shapes == [(1, len(TEXTS), 32)] * len(layers)
+
+
+def test_no_dropout_in_prediction(classifier_folder):
+    """The layer that replaces the last one keeps its mode."""
+    encoder = packed_model(classifier_folder, dropout=0.5)
+    assert not any(module.training for module in encoder.model.modules())
+    with torch.no_grad():
+        expected = torch.stack(one_by_one(classifier_folder, reference_model(classifier_folder)))
+        logits, order = packed_logits(encoder)
+        torch.testing.assert_close(logits, expected[order], rtol=0, atol=1e-5)
+        set_training_mode(encoder.model)
+        assert (packed_logits(encoder)[0] - logits).abs().max() > 0.01
+        encoder.model.eval()
+        assert torch.equal(packed_logits(encoder)[0], logits)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_first_token_layer_takes_over_the_mode(training):
+    config = transformers.BertConfig(**SIZE, vocab_size=9)
+    layer = transformers.BertModel(config).train(training).encoder.layer[-1]
+    assert FirstTokenLayer(layer).training is training
+
+
+def test_dropout_of_the_last_layer_is_that_of_the_others():
+    """The rate of its attention weights: over many draws, outputs spread as the whole layer's."""
+    config = transformers.BertConfig(
+        **SIZE, vocab_size=9, attention_probs_dropout_prob=0.4, hidden_dropout_prob=0.0
+    )
+    config._attn_implementation = "eager"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = transformers.BertModel(config).encoder.layer[-1].train()
+        hidden = torch.randn(1, 6, 32)
+        first = FirstTokenLayer(layer)
+        with torch.no_grad():
+            row = hidden.repeat(1, 1500, 1)
+            ours = first(row, runs=[(1500, 6)])[0]
+            whole = layer(hidden.repeat(1500, 1, 1))
+            whole = (whole[0] if isinstance(whole, tuple) else whole)[:, 0]
+    assert ours.shape == whole.shape == (1500, 32)
+    torch.testing.assert_close(ours.mean(0), whole.mean(0), rtol=0, atol=0.1)
+    torch.testing.assert_close(ours.std(0), whole.std(0), rtol=0.15, atol=0)
+
+
+def test_estimator_predicts_as_each_text_alone(classifier_folder):
+    classifier = BertClassifier.from_pretrained(classifier_folder, device="cpu", max_length=64)
+    with torch.no_grad():
+        model = reference_model(classifier_folder).eval()
+        expected = torch.stack(one_by_one(classifier_folder, model))
+    scores = classifier.decision_function(TEXTS)
+    np.testing.assert_allclose(scores, expected.numpy(), rtol=0, atol=1e-5)

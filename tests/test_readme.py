@@ -27,7 +27,8 @@ def sessions() -> list[doctest.DocTest]:
 
 @pytest.mark.minilm
 @pytest.mark.usefixtures("minilm")
-def test_sessions_give_the_printed_output():
+def test_sessions_give_the_printed_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a session writes a folder
     names: dict[str, Any] = {}  # a later block goes on where an earlier one stopped
     report: list[str] = []
     for session in sessions():
