@@ -50,7 +50,7 @@ def pairs():
 
 
 def codes_of(labels):
-    """Number labels in sorted order."""
+    """Turn labels into their numbers in sorted order."""
     names = sorted(set(labels))
     return [names.index(label) for label in labels]
 

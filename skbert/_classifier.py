@@ -16,6 +16,7 @@ from skbert._callbacks import callback_data, with_callbacks
 from skbert._checkpoint import DEFAULT_MODEL
 from skbert._exceptions import CheckpointError
 from skbert._fine_tuned import FineTunedEstimator
+from skbert._state import model_config
 from skbert._targets import check_classes, check_weights, class_targets, with_class_weight
 from skbert._tasks import TextTask
 
@@ -234,14 +235,34 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         texts = self._check_X(X, reset=True)
         classes, codes, multilabel = check_classes(y)
         check_consistent_length(texts.first, codes)
+        classes, names, columns = self._label_order(classes, multilabel)
         weights = check_weights(sample_weight, len(texts))
         weights = with_class_weight(weights, self.class_weight, y, classes, codes, multilabel)
+        of_head = codes if columns is None else columns[codes]
         self._fit_task(
-            TextTask(texts, class_targets(classes, codes, multilabel), weights),
-            fitted={**_labels(classes, multilabel, None), "_reads_pairs": texts.are_pairs},
+            TextTask(texts, class_targets(names, of_head, multilabel), weights),
+            fitted={**_labels(classes, multilabel, columns), "_reads_pairs": texts.are_pairs},
             data=callback_data(X, y, sample_weight),
         )
         return self
+
+    def _label_order(
+        self, classes: NDArray[Any], multilabel: bool
+    ) -> tuple[NDArray[Any], list[str], NDArray[np.int64] | None]:
+        """Classes, the head's names in its own order, and where in it each class stands.
+
+        Only a warm start of a checkpoint made elsewhere has another order than the classes', or
+        names for the columns of a multilabel problem.
+        """
+        names = [str(name) for name in classes.tolist()]
+        if not (self.warm_start and hasattr(self, "_state")):
+            return classes, names, None
+        earlier = list(model_config(self._state).id2label.values())
+        if multilabel and self.multilabel_ and len(earlier) == len(names):
+            return self.classes_, earlier, None
+        if not multilabel and sorted(earlier) == sorted(names) and earlier != names:
+            return classes, earlier, np.array([earlier.index(name) for name in names])
+        return classes, names, None
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Scores of the classes: what the model's head gives.

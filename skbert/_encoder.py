@@ -152,7 +152,7 @@ def make_encoder(
         longest_input=longest,
         has_pooler=getattr(model.base_model, "pooler", None) is not None,
         max_tokens=token_budget(device, _widest_layer(model.config)),
-        can_pad=packable or _padding_is_masked(model.base_model, text_tokenizer),
+        can_pad=packable or _padding_is_masked(model, text_tokenizer),
         packed=packable and device.type == "cpu",
     )
 
@@ -179,11 +179,18 @@ def _padding_is_masked(model: Any, tokenizer: TextTokenizer) -> bool:
     ids = torch.tensor([tokenizer.backend.encode("a").ids])
     pads = torch.full((1, 3), tokenizer.pad_id)
     mask = torch.cat([torch.ones_like(ids), torch.zeros_like(pads)], dim=1)
-    alone = model(input_ids=ids).last_hidden_state.float()
-    padded = model(input_ids=torch.cat([ids, pads], dim=1), attention_mask=mask)
-    difference = (padded.last_hidden_state[:, : ids.shape[1]].float() - alone).abs().max()
+    alone = _first_output(model(input_ids=ids))
+    padded = _first_output(model(input_ids=torch.cat([ids, pads], dim=1), attention_mask=mask))
+    # One row a token, or a head's one row a text.
+    difference = (padded[:, : alone.shape[1]] - alone).abs().max()
     # Rounding in half precision stays far below this; a leak does not.
     return bool(difference < 0.02 * alone.abs().max())
+
+
+def _first_output(output: Any) -> torch.Tensor:
+    """Token vectors, or what the head gives: (1, L, H) or (1, K)."""
+    name = "last_hidden_state" if "last_hidden_state" in output else None
+    return (output[name] if name else output[0]).float()
 
 
 def _widest_layer(config: Any) -> int:

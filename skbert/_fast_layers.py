@@ -130,7 +130,8 @@ class UsedRows(nn.Module):
     def __init__(self, table: nn.Embedding, used: Tensor) -> None:
         super().__init__()
         device = table.weight.device
-        row_of_id = torch.zeros(table.num_embeddings, dtype=torch.int64, device=device)
+        # Other ids would be looked up beyond the end, which is an error.
+        row_of_id = torch.full((table.num_embeddings,), len(used), device=device)
         row_of_id[used] = torch.arange(len(used), device=device)
         self.register_buffer("row_of_id", row_of_id, persistent=False)
         self.register_buffer("used", used, persistent=False)

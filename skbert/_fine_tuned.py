@@ -151,7 +151,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             del earlier
             self.max_length_ = self._resolve_max_length(encoder, earlier_length)
             encodings = task.encode(encoder, rows, self.max_length_)
-            lost, validate = encodings.lost_tokens, None
+            lost, unseen, validate = encodings.lost_tokens, None, None
             if len(held_out):
                 unseen = task.encode(encoder, held_out, self.max_length_)
                 lost = np.concatenate([lost, unseen.lost_tokens])
@@ -167,6 +167,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
                     task.objective(encodings, rows, device),
                     recipe,
                     validate=validate,
+                    unseen=unseen,
                     watcher=callbacks,
                     progress=progress,
                 )

@@ -166,6 +166,8 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
         weights = check_weights(sample_weight, len(texts))
         table = values.reshape(len(values), -1)
         mean, scale = _mean_and_scale(table, weights)
+        if self.warm_start and hasattr(self, "_state") and len(self.target_mean_) == len(mean):
+            mean, scale = self.target_mean_, self.target_scale_  # the unit that the model knows
         self._fit_task(
             TextTask(texts, number_targets((table - mean) / scale), weights),
             fitted={
@@ -207,30 +209,30 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
                 f"{self.model!r} is a classification model (problem_type={config.problem_type!r}, "
                 f"{config.num_labels} labels). Use BertClassifier.from_pretrained."
             )
+        n_outputs = config.num_labels
         return {
-            "target_mean_": np.zeros(config.num_labels),
-            "target_scale_": np.ones(config.num_labels),
-            "_one_dimensional": extras.get("one_dimensional", config.num_labels == 1),
+            "target_mean_": np.array(extras.get("target_mean", [0.0] * n_outputs)),
+            "target_scale_": np.array(extras.get("target_scale", [1.0] * n_outputs)),
+            "_one_dimensional": extras.get("one_dimensional", n_outputs == 1),
         }
 
     def _extras(self) -> dict[str, Any]:
-        return {**super()._extras(), "one_dimensional": self._one_dimensional}
+        return {
+            **super()._extras(),
+            "one_dimensional": self._one_dimensional,
+            "target_mean": self.target_mean_.tolist(),
+            "target_scale": self.target_scale_.tolist(),
+        }
 
     def _weights_to_save(self) -> dict[str, torch.Tensor]:
         """Weights whose last layer gives the targets in their own unit, as transformers expects."""
         weights = weight_tensors(self._state)
-        n_outputs = len(self.target_mean_)
-        name = [
-            name.removesuffix(".weight")
-            for name, tensor in weights.items()
-            if name.endswith(".weight") and tensor.ndim == 2 and len(tensor) == n_outputs
-        ][-1]
-        scale = torch.from_numpy(self.target_scale_)
-        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-        weights[f"{name}.weight"] = (weight * scale[:, None]).to(weight.dtype)
-        shifted = bias * scale + torch.from_numpy(self.target_mean_)
-        weights[f"{name}.bias"] = shifted.to(bias.dtype)
-        return weights
+        return _with_scaled_outputs(weights, self.target_scale_, self.target_mean_)
+
+    def _weights_to_keep(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Undo `_weights_to_save`."""
+        scale = 1 / self.target_scale_
+        return _with_scaled_outputs(weights, scale, -self.target_mean_ * scale)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -245,3 +247,21 @@ def _mean_and_scale(
     mean = np.average(values, axis=0, weights=weights)
     scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
     return mean, np.where(scale > 0, scale, 1.0)
+
+
+def _with_scaled_outputs(
+    weights: dict[str, torch.Tensor], scale: NDArray[np.float64], shift: NDArray[np.float64]
+) -> dict[str, torch.Tensor]:
+    """Let the last layer give its outputs times ``scale`` plus ``shift``."""
+    name = [
+        name.removesuffix(".weight")
+        for name, tensor in weights.items()
+        if name.endswith(".weight") and tensor.ndim == 2 and len(tensor) == len(scale)
+    ][-1]
+    weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    factor = torch.from_numpy(scale)
+    shifted = bias * factor + torch.from_numpy(shift)
+    return weights | {
+        f"{name}.weight": (weight * factor[:, None]).to(weight.dtype),
+        f"{name}.bias": shifted.to(bias.dtype),
+    }

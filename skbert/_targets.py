@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,8 +77,8 @@ def check_classes(y: Any) -> tuple[NDArray[Any], NDArray[Any], bool]:
     codes = labels.fit_transform(column_or_1d(y, warn=True))
     if len(labels.classes_) < 2:
         raise InputError(
-            f"y holds only one class ({labels.classes_[0]!r}), expected at least 2 classes. "
-            "Pass texts of the other classes, too."
+            f"y holds only one class ({labels.classes_.tolist()[0]!r}), expected at least 2 "
+            "classes. Pass texts of the other classes, too."
         )
     return labels.classes_, codes.astype(np.int64), False
 
@@ -98,9 +98,11 @@ def _refuse_missing_labels(y: Any) -> None:
         )
 
 
-def class_targets(classes: NDArray[Any], codes: NDArray[Any], multilabel: bool) -> Targets:
-    """Targets of a classification."""
-    names = [str(name) for name in classes.tolist()]
+def class_targets(
+    labels: Sequence[str] | NDArray[Any], codes: NDArray[Any], multilabel: bool
+) -> Targets:
+    """Targets of a classification; ``codes`` count in the order of ``labels``."""
+    names = [str(name) for name in np.asarray(labels).tolist()]
     config = {
         "id2label": dict(enumerate(names)),
         "label2id": {name: number for number, name in enumerate(names)},

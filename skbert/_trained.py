@@ -88,7 +88,8 @@ class TrainedEstimator(BertEstimator):
         estimator.checkpoint_ = checkpoint
         estimator._reads_pairs = extras.get("reads_pairs")
         estimator._set(fitted)
-        estimator._keep(state_of(loaded, tokenizer), history=[])
+        weights = estimator._weights_to_keep(loaded.state_dict())
+        estimator._keep(state_of(loaded, tokenizer, weights), history=[])
         return estimator
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -117,6 +118,10 @@ class TrainedEstimator(BertEstimator):
     def _extras(self) -> dict[str, Any]:
         """Give what `save_pretrained` writes beside transformers' own settings, as JSON."""
         return {"max_length": self.max_length_, "reads_pairs": self._reads_pairs}
+
+    def _weights_to_keep(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Turn weights as `save_pretrained` writes them into those of the state."""
+        return weights
 
     def _weights_to_save(self) -> dict[str, torch.Tensor]:
         return weight_tensors(self._state)

@@ -94,6 +94,7 @@ def train(
     recipe: Recipe,
     *,
     validate: Validation | None = None,
+    unseen: Encodings | None = None,
     watcher: Watcher | None = None,
     progress: Callable[[int, float | None], Any] = lambda n_windows, loss: None,
 ) -> list[dict[str, float]]:
@@ -112,6 +113,8 @@ def train(
     validate : Validation, default=None
         If given, the weights of the best epoch are kept, and training stops after
         ``recipe.patience`` epochs without a better one.
+    unseen : Encodings, default=None
+        What the validation reads, if it reads other words.
     watcher : Watcher, default=None
         Told about each epoch; training stops where it says so.
     progress : callable, optional
@@ -135,7 +138,8 @@ def train(
     InterruptedTrainingWarning
         If Ctrl-C ended the training; the weights are those of the last update.
     """
-    trainer = _start(encoder, encodings, objective, recipe, progress)
+    used = [encodings.ids] if unseen is None else [encodings.ids, unseen.ids]
+    trainer = _start(encoder, encodings, objective, recipe, progress, np.concatenate(used))
     n_epochs = recipe.n_epochs(len(encodings.lengths))
     history: list[dict[str, float]] = []
     best = _Best()
@@ -175,13 +179,14 @@ def _start(
     objective: Objective,
     recipe: Recipe,
     progress: Callable[[int, float | None], Any],
+    used_ids: NDArray[np.int32],
 ) -> _Trainer:
     model = encoder.model
     if encoder.device.type == "cpu":
         use_fast_layers(model, float32=encoder.dtype == torch.float32)
     if recipe.gradient_checkpointing:
         _device.switch_checkpointing(model, on=True)
-    used_rows = _train_used_rows_only(encoder, encodings)
+    used_rows = _train_used_rows_only(encoder, used_ids)
     n_windows = len(encodings.lengths)
     return _Trainer(
         encoder=encoder,
@@ -196,11 +201,11 @@ def _start(
     )
 
 
-def _train_used_rows_only(encoder: Encoder, encodings: Encodings) -> UsedRows | None:
+def _train_used_rows_only(encoder: Encoder, ids: NDArray[np.int32]) -> UsedRows | None:
     """Leave the embeddings of words that no text uses out of the training."""
     model = encoder.model
     table = model.get_input_embeddings()
-    used = np.union1d(encodings.ids, [encoder.tokenizer.pad_id])
+    used = np.union1d(ids, [encoder.tokenizer.pad_id])
     if type(table) is not nn.Embedding or not table.weight.requires_grad:
         return None
     if table.max_norm is not None or len(used) > table.num_embeddings // 2:
@@ -223,7 +228,7 @@ def _train_epoch(trainer: _Trainer, epoch: int) -> dict[str, float]:
         is_time = len(trainer.losses) == UPDATES_PER_LOOK
         loss = _look_at_losses(trainer) if is_time else None
         trainer.progress(sum(map(len, together)), loss)
-    _look_at_losses(trainer)
+    trainer.progress(0, _look_at_losses(trainer))
     return {
         "loss": float(np.mean(trainer.epoch_losses)),
         "learning_rate": learning_rate_at(trainer.recipe, trainer.step - 1, trainer.n_updates),
@@ -247,6 +252,15 @@ def _update(trainer: _Trainer, batches: list[NDArray[np.int64]]) -> None:
 
 
 def _batch_loss(trainer: _Trainer, rows: NDArray[np.int64]) -> Tensor:
+    """Sum the losses of some windows; in several passes for a model that must not see padding."""
+    encoder = trainer.encoder
+    if encoder.packed or encoder.can_pad:
+        return _pass_loss(trainer, rows)
+    shorter = np.flatnonzero(np.diff(trainer.encodings.lengths[rows])) + 1
+    return torch.stack([_pass_loss(trainer, part) for part in np.split(rows, shorter)]).sum()
+
+
+def _pass_loss(trainer: _Trainer, rows: NDArray[np.int64]) -> Tensor:
     encoder, encodings = trainer.encoder, trainer.encodings
     batch = (
         pack_batch(encodings, rows)

@@ -83,7 +83,6 @@ def test_refused_classes(y, message):
         check_classes(y)
 
 
-@pytest.mark.xfail(strict=True, reason="shown as np.str_('a')")
 def test_the_only_class_is_shown_as_the_user_wrote_it():
     with pytest.raises(InputError, match=r"only one class \('a'\)"):
         check_classes(["a", "a"])

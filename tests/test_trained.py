@@ -433,7 +433,6 @@ def test_warm_start_with_other_labels_is_refused(tmp_path):
     np.testing.assert_array_equal(classifier.predict_proba(TEXTS), before)
 
 
-@pytest.mark.xfail(strict=True, raises=InputError, reason="labels are compared in their own order")
 def test_warm_start_of_a_checkpoint_with_unsorted_labels(tmp_path):
     folder = save_checkpoint(tmp_path, ["c", "a", "b"])
     still = {**FIT, "learning_rate": 1e-12, "weight_decay": 0.0}
@@ -443,7 +442,6 @@ def test_warm_start_of_a_checkpoint_with_unsorted_labels(tmp_path):
     np.testing.assert_allclose(classifier.predict_proba(TEXTS), before, rtol=0, atol=1e-4)
 
 
-@pytest.mark.xfail(strict=True, raises=InputError, reason="y has no names for its columns")
 def test_warm_start_of_a_multilabel_checkpoint_with_names(tmp_path):
     folder = save_checkpoint(tmp_path, ["x", "y"], problem_type="multi_label_classification")
     classifier = BertClassifier.from_pretrained(folder, warm_start=True, **FIT)
@@ -460,7 +458,6 @@ def test_regressor_goes_on_in_the_unit_of_its_targets(tiny_bert, tmp_path):
     np.testing.assert_allclose(regressor.predict(TEXTS), before, rtol=1e-4)
 
 
-@pytest.mark.xfail(strict=True, reason="its head is in the targets' unit, y is standardised again")
 def test_loaded_regressor_goes_on_in_the_unit_of_its_targets(tiny_bert, tmp_path):
     y = np.array([1000.0, 1200, 900, 1500])
     still = {**FIT, "learning_rate": 1e-12, "weight_decay": 0.0}
