@@ -283,7 +283,7 @@ def chunks(*columns: Sequence[str]) -> Iterator[slice]:
 
 
 def joined(parts: Sequence[Encodings]) -> Encodings:
-    """Put the encodings of chunks together (offsets are not kept)."""
+    """Put the encodings of chunks together."""
     if len(parts) == 1:
         return parts[0]
     owned_before = cumulative([int(part.n_owned.sum()) for part in parts])
@@ -292,7 +292,9 @@ def joined(parts: Sequence[Encodings]) -> Encodings:
         bounds=cumulative(np.concatenate([part.lengths for part in parts])),
         owned=np.concatenate([part.owned for part in parts]),
         text_bounds=cumulative(np.concatenate([np.diff(part.text_bounds) for part in parts])),
-        offsets=None,
+        offsets=None
+        if parts[0].offsets is None
+        else np.concatenate([part.offsets for part in parts if part.offsets is not None]),
         lost_tokens=np.concatenate([part.lost_tokens for part in parts]),
         segments=None
         if parts[0].segments is None

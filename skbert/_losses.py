@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from skbert._batching import joined_tokens
 from skbert._encoding import Encodings
@@ -103,3 +104,34 @@ class LabelledPieces:
     def n_terms(self, rows: NDArray[np.int64]) -> float:
         """Labelled pieces in some windows."""
         return int((joined_tokens(self.labels, self.bounds, rows) >= 0).sum())
+
+
+class SpanPositions:
+    """The mean cross entropy of where answers begin and end: an `Objective` of the training.
+
+    Parameters
+    ----------
+    encodings : Encodings
+        Windows of questions and contexts.
+    positions : ndarray of int64, shape (n_windows, 2)
+        First and last token of the answer in each window; (0, 0), the first token, for none.
+    device : torch.device
+        Where the logits are.
+    """
+
+    def __init__(
+        self, encodings: Encodings, positions: NDArray[np.int64], device: torch.device
+    ) -> None:
+        self.lengths, self.positions, self.device = encodings.lengths, positions, device
+
+    def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        """Losses of some windows, summed; logits (T, 2)."""
+        of_window = logits.split(self.lengths[rows].tolist())
+        low = torch.finfo(logits.dtype).min
+        padded = pad_sequence(list(of_window), batch_first=True, padding_value=low)  # (n, L, 2)
+        positions = torch.from_numpy(self.positions[rows]).to(self.device)
+        return functional.cross_entropy(padded, positions, reduction="sum") / 2
+
+    def n_terms(self, rows: NDArray[np.int64]) -> float:
+        """Windows."""
+        return len(rows)

@@ -136,7 +136,16 @@ def test_only_the_first_parameters_are_positional(function: Callable[..., Any]):
 
 @pytest.mark.minilm
 @pytest.mark.usefixtures("minilm")
-@pytest.mark.parametrize("name", ["skbert._embedder", "skbert._inspect"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "skbert._classifier",
+        "skbert._embedder",
+        "skbert._inspect",
+        "skbert._regressor",
+        "skbert._token_classifier",
+    ],
+)
 def test_docstring_examples(name: str):
     module = importlib.import_module(name)
     report: list[str] = []

@@ -550,3 +550,24 @@ def test_global_random_numbers_are_left_alone(tiny_bert, tmp_path):
         action()
         assert torch.equal(torch.get_rng_state(), torch_state)
         assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002
+
+
+def test_head_that_reads_padding_never_sees_any(tmp_path):
+    """XLNet's encoder masks padding, but its head reads the last token, padding or not."""
+    config = transformers.XLNetConfig(
+        vocab_size=save_tokenizer(tmp_path),
+        d_model=32,
+        n_layer=2,
+        n_head=4,
+        d_inner=48,
+        num_labels=2,
+        initializer_range=0.3,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformers.XLNetForSequenceClassification(config).save_pretrained(tmp_path)
+    classifier = BertClassifier.from_pretrained(str(tmp_path), device="cpu")
+    texts = ["the cat sat on the mat .", "a", "a good film"]
+    alone = np.concatenate([classifier.predict_proba([text]) for text in texts])
+    np.testing.assert_allclose(classifier.predict_proba(texts), alone, atol=1e-6)

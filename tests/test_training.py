@@ -53,11 +53,13 @@ RECIPE = Recipe(
 )
 
 
-@pytest.fixture(params=[True, False], ids=["packed", "padded"])
-def packed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    if not request.param:
+@pytest.fixture(params=["packed", "padded", "apart"])
+def packed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How batches are made: packed, padded, or each length apart (where padding would leak)."""
+    if request.param != "packed":
         monkeypatch.setattr(encoder_module, "can_pack", lambda config: False)
-    return request.param
+    if request.param == "apart":
+        monkeypatch.setattr(encoder_module, "_padding_is_masked", lambda *args: False)
 
 
 def many_texts(n: int = 22) -> list[str]:
