@@ -18,6 +18,7 @@ from skbert._exceptions import (
     TruncationWarning,
 )
 from skbert._inspect import inspect_tokens
+from skbert._question_answerer import Answer, BertQuestionAnswerer
 from skbert._regressor import BertRegressor
 from skbert._token_classifier import BertTokenClassifier
 from skbert._word_labels import Entity
@@ -25,8 +26,10 @@ from skbert._word_labels import Entity
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
     "BertClassifier",
     "BertEmbedder",
+    "BertQuestionAnswerer",
     "BertRegressor",
     "BertTokenClassifier",
     "CheckpointChangedError",

@@ -126,7 +126,7 @@ class SpanPositions:
 
     def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Losses of some windows, summed; logits (T, 2)."""
-        of_window = logits.split(self.lengths[rows].tolist())
+        of_window = torch.split(logits, self.lengths[rows].tolist())
         low = torch.finfo(logits.dtype).min
         padded = pad_sequence(list(of_window), batch_first=True, padding_value=low)  # (n, L, 2)
         positions = torch.from_numpy(self.positions[rows]).to(self.device)

@@ -582,10 +582,8 @@ def _ranked(
     null = found.null - threshold  # as good as an answer's score
     total = np.logaddexp(found.log_sum, null) if handle_impossible else found.log_sum
     answers = [
-        Answer(
-            context[span.start : span.end], span.start, span.end, float(np.exp(span.score - total))
-        )
-        for span in found.spans
+        Answer(context[start:end], start, end, float(np.exp(score - total)))
+        for start, end, score in found.spans
     ]
     if handle_impossible or not answers:
         better = sum(span.score >= null for span in found.spans) if handle_impossible else 0

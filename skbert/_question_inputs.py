@@ -1,4 +1,4 @@
-"""What users pass as questions with contexts and as answers → clean lists. Refusals are made here."""
+"""What users pass as questions with contexts and as answers → clean lists; every refusal."""
 
 from __future__ import annotations
 

@@ -17,8 +17,10 @@ import pytest
 import skbert
 
 EXPORTED = [
+    "Answer",
     "BertClassifier",
     "BertEmbedder",
+    "BertQuestionAnswerer",
     "BertRegressor",
     "BertTokenClassifier",
     "CheckpointChangedError",
@@ -40,6 +42,7 @@ EXPORTED = [
 CALLABLES = [
     skbert.BertClassifier,
     skbert.BertEmbedder,
+    skbert.BertQuestionAnswerer,
     skbert.BertRegressor,
     skbert.BertTokenClassifier,
     skbert.inspect_tokens,
@@ -142,6 +145,7 @@ def test_only_the_first_parameters_are_positional(function: Callable[..., Any]):
         "skbert._classifier",
         "skbert._embedder",
         "skbert._inspect",
+        "skbert._question_answerer",
         "skbert._regressor",
         "skbert._token_classifier",
     ],
