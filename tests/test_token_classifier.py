@@ -60,7 +60,7 @@ def rule(sentence: list[str]) -> list[str]:
 X = many_sentences(24)
 Y = [rule(sentence) for sentence in X]
 QUICK = {"min_steps": 0, "max_epochs": 2, "learning_rate": 2e-3, "random_state": 0}
-SURE = {"min_steps": 40, "learning_rate": 1e-2, "random_state": 0, "dropout": 0.0}
+SURE = {"min_steps": 30, "learning_rate": 1e-2, "random_state": 0, "dropout": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -535,7 +535,7 @@ def test_score_refuses_other_lengths_before_it_predicts(tagger, monkeypatch):
 
 characters = st.characters(codec=None, categories=None)
 any_word = st.one_of(st.sampled_from([*WORDS, *NOUNS, *ODD_WORDS]), st.text(characters, max_size=5))
-some = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @some
@@ -607,7 +607,7 @@ def random_texts(n: int) -> list[str]:
 
 
 def assert_same_as_pipeline(folder: str, tagger: BertTokenClassifier) -> None:
-    texts = random_texts(60)
+    texts = random_texts(40)
     pipeline = transformers.pipeline(
         "token-classification", model=folder, aggregation_strategy="first", device="cpu"
     )

@@ -200,7 +200,7 @@ words = st.one_of(
 sentences = st.lists(st.lists(words, max_size=20), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(sentences=sentences, max_length=st.integers(3, 30))
 def test_any_words(tokenizer, pieces_of, sentences, max_length):
     check_against_transformers(tokenizer, pieces_of, sentences, max_length)
@@ -324,7 +324,7 @@ def test_split_words_into_nothing(tokenizer):
     assert split_words(tokenizer, ["", "  ", "\n\t", "a"]) == [[], [], [], [(0, 1)]]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(texts=st.lists(st.text(characters, max_size=30), max_size=4))
 def test_words_of_any_text_are_in_order_without_spaces_around(tokenizer, texts):
     result = split_words(tokenizer, texts)
@@ -436,7 +436,7 @@ LABEL_SETS = [["O", "B-X", "I-X"], ["O", "B-X", "I-X", "B-Y", "I-Y"], ["B-X", "I
 def test_entity_f1_as_conll_counts(labels):
     rng = np.random.default_rng(0)
     scores = []
-    for _ in range(400):
+    for _ in range(200):
         lengths = rng.integers(0, 9, 3)
         true = [list(rng.choice(labels, n)) for n in lengths]
         changes = [rng.random(n) < 0.3 for n in lengths]
