@@ -17,7 +17,13 @@ from skbert._checkpoint import DEFAULT_MODEL
 from skbert._exceptions import CheckpointError
 from skbert._fine_tuned import FineTunedEstimator
 from skbert._state import model_config
-from skbert._targets import check_classes, check_weights, class_targets, with_class_weight
+from skbert._targets import (
+    check_classes,
+    check_weights,
+    class_targets,
+    in_order,
+    with_class_weight,
+)
 from skbert._tasks import TextTask
 
 
@@ -235,34 +241,30 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         texts = self._check_X(X, reset=True)
         classes, codes, multilabel = check_classes(y)
         check_consistent_length(texts.first, codes)
-        classes, names, columns = self._label_order(classes, multilabel)
+        names = [str(name) for name in classes.tolist()]
+        columns = None if multilabel else self._head_columns(names)
+        if multilabel and self.warm_start and hasattr(self, "_state"):
+            classes, names = self._named_columns(classes, names)
         weights = check_weights(sample_weight, len(texts))
         weights = with_class_weight(weights, self.class_weight, y, classes, codes, multilabel)
         of_head = codes if columns is None else columns[codes]
         self._fit_task(
-            TextTask(texts, class_targets(names, of_head, multilabel), weights),
+            TextTask(texts, class_targets(in_order(names, columns), of_head, multilabel), weights),
             fitted={**_labels(classes, multilabel, columns), "_reads_pairs": texts.are_pairs},
             data=callback_data(X, y, sample_weight),
         )
         return self
 
-    def _label_order(
-        self, classes: NDArray[Any], multilabel: bool
-    ) -> tuple[NDArray[Any], list[str], NDArray[np.int64] | None]:
-        """Classes, the head's names in its own order, and where in it each class stands.
+    def _named_columns(
+        self, classes: NDArray[Any], names: list[str]
+    ) -> tuple[NDArray[Any], list[str]]:
+        """Classes and names of a multilabel problem that a warm start continues.
 
-        Only a warm start of a checkpoint made elsewhere has another order than the classes', or
-        names for the columns of a multilabel problem.
+        A checkpoint made elsewhere has names for the columns, which an indicator matrix has not.
         """
-        names = [str(name) for name in classes.tolist()]
-        if not (self.warm_start and hasattr(self, "_state")):
-            return classes, names, None
         earlier = list(model_config(self._state).id2label.values())
-        if multilabel and self.multilabel_ and len(earlier) == len(names):
-            return self.classes_, earlier, None
-        if not multilabel and sorted(earlier) == sorted(names) and earlier != names:
-            return classes, earlier, np.array([earlier.index(name) for name in names])
-        return classes, names, None
+        known = self.multilabel_ and len(earlier) == len(names)
+        return (self.classes_, earlier) if known else (classes, names)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Scores of the classes: what the model's head gives.

@@ -208,6 +208,18 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             )
         return self._state
 
+    def _head_columns(self, names: list[str]) -> NDArray[np.int64] | None:
+        """Where each sorted label stands in the head that a warm start continues.
+
+        None where the head has their order, as it always has but in checkpoints made elsewhere.
+        """
+        if not (self.warm_start and hasattr(self, "_state")):
+            return None
+        earlier = list(model_config(self._state).id2label.values())
+        if sorted(earlier) != sorted(names) or earlier == names:
+            return None
+        return np.array([earlier.index(name) for name in names])
+
     def _load_trainable(
         self,
         task: Task,

@@ -98,6 +98,13 @@ def _refuse_missing_labels(y: Any) -> None:
         )
 
 
+def in_order(labels: Any, columns: NDArray[np.int64] | None) -> Any:
+    """Put sorted labels into the order of a head in which label j stands in ``columns[j]``."""
+    if columns is None:
+        return labels
+    return [labels[j] for j in np.argsort(columns)]
+
+
 def class_targets(
     labels: Sequence[str] | NDArray[Any], codes: NDArray[Any], multilabel: bool
 ) -> Targets:

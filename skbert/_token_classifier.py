@@ -23,6 +23,7 @@ from skbert._inference import work_ahead
 from skbert._inputs import check_texts
 from skbert._losses import LabelledPieces
 from skbert._progress import progress_bar
+from skbert._targets import in_order
 from skbert._word_inputs import check_sentences, check_word_labels, flat_labels
 from skbert._word_labels import (
     Entity,
@@ -246,8 +247,13 @@ class BertTokenClassifier(FineTunedEstimator):
         bounds = cumulative([len(sentence) for sentence in sentences])
         # A sentence without words teaches nothing.
         weights = np.array([float(len(sentence) > 0) for sentence in sentences])
-        task = WordTask(sentences, labels, np.split(codes, bounds[1:-1]), encoder.classes_, weights)
-        self._fit_task(task, fitted=_labels(encoder.classes_, None), data=callback_data(X, y, None))
+        columns = self._head_columns([str(name) for name in encoder.classes_.tolist()])
+        of_head = codes if columns is None else columns[codes]
+        in_head = np.array(in_order(encoder.classes_, columns), dtype=encoder.classes_.dtype)
+        task = WordTask(sentences, labels, np.split(of_head, bounds[1:-1]), in_head, weights)
+        self._fit_task(
+            task, fitted=_labels(encoder.classes_, columns), data=callback_data(X, y, None)
+        )
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.object_]:

@@ -772,3 +772,23 @@ def test_verbose_shows_progress(tiny_bert):
     with redirect_stderr(io.StringIO()) as shown:
         fitted.set_params(verbose=0).predict(X)
     assert shown.getvalue() == ""
+
+
+def test_warm_start_of_a_checkpoint_with_unsorted_labels(tiny_bert, tmp_path):
+    """The head's order is kept; training that changes nothing predicts as before."""
+    import json
+
+    X, y = [["the", "cat", "sat"], ["a", "good", "film"]], [["b", "a", "c"], ["b", "c", "a"]]
+    first = BertTokenClassifier(tiny_bert, min_steps=5, learning_rate=3e-3, random_state=0)
+    first.fit(X, y).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["id2label"] = {"0": "c", "1": "a", "2": "b"}
+    config["label2id"] = {"c": 0, "a": 1, "b": 2}
+    del config["skbert"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    still = {"learning_rate": 1e-12, "weight_decay": 0.0, "min_steps": 1, "max_epochs": 1}
+    loaded = BertTokenClassifier.from_pretrained(str(tmp_path), warm_start=True, **still)
+    before = loaded.predict_proba(X)
+    after = loaded.fit(X, y).predict_proba(X)
+    assert list(loaded.classes_) == ["a", "b", "c"]
+    np.testing.assert_allclose(np.concatenate(after), np.concatenate(before), atol=1e-6)
