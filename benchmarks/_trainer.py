@@ -1,5 +1,6 @@
 """The peer: Hugging Face's Trainer, set up as its documentation does, on the same texts."""
 
+import importlib.util
 import tempfile
 import time
 
@@ -7,6 +8,11 @@ import numpy as np
 
 MAX_LENGTH = 256
 BATCH_SIZE = 16
+
+
+def is_available():
+    """Whether accelerate, without which the Trainer does not start, is installed."""
+    return importlib.util.find_spec("accelerate") is not None
 
 
 def train_with_trainer(folder, texts, codes, *, dropout, epochs, learning_rate, seed):
@@ -17,10 +23,12 @@ def train_with_trainer(folder, texts, codes, *, dropout, epochs, learning_rate, 
     model, seconds
         The trained model, and the time of ``Trainer.train`` alone.
     """
+    import torch
     from transformers import (
         AutoModelForSequenceClassification,
         AutoTokenizer,
         DataCollatorWithPadding,
+        PrinterCallback,
         Trainer,
         TrainingArguments,
         set_seed,
@@ -30,6 +38,7 @@ def train_with_trainer(folder, texts, codes, *, dropout, epochs, learning_rate, 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(
         folder,
+        dtype=torch.float32,  # the default is what the file holds
         num_labels=int(max(codes)) + 1,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
@@ -63,6 +72,7 @@ def train_with_trainer(folder, texts, codes, *, dropout, epochs, learning_rate, 
             train_dataset=rows,
             data_collator=DataCollatorWithPadding(tokenizer),
         )
+        trainer.remove_callback(PrinterCallback)  # it prints a line into the tables
         start = time.perf_counter()
         trainer.train()
         return model, time.perf_counter() - start

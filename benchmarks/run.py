@@ -7,19 +7,20 @@ from pathlib import Path
 
 import _data
 import _fine_tuning_memory
+import _fine_tuning_prediction
 import _fine_tuning_quality
 import _fine_tuning_speed
 import _imports
 import _memory
 import _numbers
 import _speed
+import _trainer
 from _report import machine, print_machine
 
 HERE = Path(__file__).resolve().parent
-PARTS = (
-    "import", "memory", "numbers", "speed",
-    "fine-tuning-speed", "fine-tuning-quality", "fine-tuning-memory",
-)  # fmt: skip
+BESIDE_THE_TRAINER = ("fine-tuning-speed", "fine-tuning-quality", "fine-tuning-memory")
+PARTS = ("import", "memory", "numbers", "speed", *BESIDE_THE_TRAINER, "fine-tuning-prediction")
+ONLY = f"these parts alone, the file's other figures are kept: {', '.join(PARTS)}"
 QUICK_ROUNDS = 3
 QUICK_MEMORY_TEXTS = 20_000
 
@@ -27,10 +28,10 @@ QUICK_MEMORY_TEXTS = 20_000
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few texts, 3 rounds: a try-out")
+    parser.add_argument("--only", choices=PARTS, nargs="+", metavar="PART", help=ONLY)
     parser.add_argument(
-        "--only", choices=PARTS, help="this part alone; the file's other figures are kept"
+        "--long", action="store_true", help="quality: on all of BANKING77 alone, an hour"
     )
-    parser.add_argument("--long", action="store_true", help="fine-tune on all of BANKING77")
     parser.add_argument("--rounds", type=int, help="rounds of alternating runs (default 7)")
     parser.add_argument("--memory-texts", type=int, help="texts for memory (default 200000)")
     parser.add_argument("--output", type=Path, help="default results.json (--quick: another)")
@@ -56,7 +57,10 @@ def be_quiet():
 
 def parts_to_run(options, folder):
     """Give the asked parts that can run here; say what is absent."""
-    asked = [options.only] if options.only else list(PARTS)
+    asked = options.only or list(PARTS)
+    if not _trainer.is_available() and set(asked) & set(BESIDE_THE_TRAINER):
+        print('\naccelerate, which the Trainer needs, is absent: pip install "skbert[bench]".')
+        asked = [part for part in asked if part not in BESIDE_THE_TRAINER]
     missing = _data.missing_files()
     if missing:
         print(f"\nThe data is absent: {', '.join(missing)} in {_data.DATA}.")
@@ -80,24 +84,44 @@ def measure(part, folder, options):
         return _fine_tuning_quality.measure(folder, quick=options.quick, everything=options.long)
     if part == "fine-tuning-memory":
         return _fine_tuning_memory.measure(folder)
+    if part == "fine-tuning-prediction":
+        return _fine_tuning_prediction.measure(folder, rounds=options.rounds, quick=options.quick)
     if part == "numbers":
         return _numbers.measure(folder, quick=options.quick)
     return _speed.measure(folder, rounds=options.rounds, quick=options.quick)
 
 
+def result_key(part, options):
+    """Name a part's figures in the file; those of a long run do not replace the others."""
+    return f"{part}-long" if part == "fine-tuning-quality" and options.long else part
+
+
+def add_results(path, measured, run):
+    """Put what was measured into the file, beside what other runs left there.
+
+    Each figure keeps the description of its own run under "runs".
+    """
+    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    # A file of the time when one run wrote it all describes that run at its top.
+    first = {name: results.pop(name) for name in list(run) if name in results}
+    runs = results.pop("runs", dict.fromkeys(results, first))
+    results = {"runs": runs | dict.fromkeys(measured, run), **results, **measured}
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
 def main():
     options = parse_options()
     folder = _data.model_folder()
-    kept = json.loads(options.output.read_text()) if options.output.is_file() else {}
-    results = kept if options.only else {}
-    results |= {"machine": machine(), "quick": options.quick, "rounds": options.rounds}
-    print_machine(results["machine"])
+    run = {"machine": machine(), "quick": options.quick, "rounds": options.rounds}
+    print_machine(run["machine"])
     parts = parts_to_run(options, folder)
     be_quiet()
     for part in parts:
-        results[part] = measure(part, folder, options)
+        # Written at once: a later part that fails loses nothing.
+        add_results(
+            options.output, {result_key(part, options): measure(part, folder, options)}, run
+        )
     if parts:
-        options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         print(f"\nWritten: {options.output}")
 
 
