@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -29,6 +30,9 @@ class Gold(NamedTuple):
 
     texts: list[str]
     start: int | None
+
+
+NONE = Gold([], None)
 
 
 def check_questions(X: Any) -> Texts:
@@ -86,25 +90,39 @@ def check_answers(y: Any, n_questions: int) -> list[Gold]:
 
 
 def _gold(answer: Any, position: int) -> Gold:
-    if isinstance(answer, np.ndarray):
-        answer = answer.tolist()
-    if isinstance(answer, Mapping) and "text" in answer:
-        answer = (answer["text"], answer.get("answer_start"))
-        if isinstance(answer[0], list | tuple | np.ndarray):  # as in SQuAD's own files
-            starts = [] if answer[1] is None else list(answer[1])
-            return Gold(list(answer[0]), int(starts[0]) if starts else None)
-    if isinstance(answer, str):
-        return Gold([answer] if answer else [], None)
-    if is_missing(answer):
-        return Gold([], None)
-    if isinstance(answer, list | tuple):
-        if len(answer) == 2 and isinstance(answer[0], str) and not isinstance(answer[1], str):
-            return Gold([answer[0]], None if is_missing(answer[1]) else int(answer[1]))
-        if all(isinstance(text, str) for text in answer):
-            return Gold([text for text in answer if text], None)
+    texts, start = _parts(answer)
+    if all(isinstance(text, str) for text in texts):
+        if is_missing(start):
+            return Gold([text for text in texts if text], None)
+        # 3.0 too: a column of starts with gaps is one of floats.
+        whole = isinstance(start, numbers.Real) and not isinstance(start, bool | np.bool_)
+        if whole and float(start).is_integer():
+            return Gold([text for text in texts if text], int(start)) if any(texts[:1]) else NONE
     raise InputError(
         f"y[{position}] is {answer!r} ({type(answer).__name__}), expected {ANSWER_FORMS}."
     )
+
+
+def _parts(answer: Any) -> tuple[list[Any], Any]:
+    """Give the acceptable texts, and where the first begins, as the user gave them."""
+    if isinstance(answer, np.ndarray):
+        answer = answer.tolist()
+    if isinstance(answer, Mapping) and "text" in answer:
+        text, start = answer["text"], answer.get("answer_start")
+        if _is_list(text):  # as in SQuAD's own files
+            return list(text), next(iter(start), None) if _is_list(start) else start
+        return ([] if is_missing(text) else [text]), start
+    if is_missing(answer):
+        return [], None
+    if _is_list(answer):
+        if len(answer) == 2 and isinstance(answer[0], str) and not isinstance(answer[1], str):
+            return [answer[0]], answer[1]
+        return list(answer), None
+    return [answer], None
+
+
+def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, list | tuple | np.ndarray)
 
 
 def locate(gold: Gold, context: str, position: int) -> tuple[int, int]:
