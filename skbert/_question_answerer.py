@@ -55,7 +55,7 @@ class Answer(NamedTuple):
     start, end : int
         Its characters; 0, 0 for no answer.
     score : float
-        Its probability among all spans of the context that could be an answer.
+        Its probability among all spans of all windows of the context that could be an answer.
     """
 
     text: str
@@ -96,7 +96,8 @@ class QuestionTask:
     def strata(self) -> NDArray[np.int64] | None:
         """As `Task.strata`: questions with and without an answer."""
         answered = (self.starts >= 0).astype(np.int64)
-        return answered if 1 < answered.sum() < len(answered) - 1 else None
+        of_each = np.bincount(answered[self.weights > 0], minlength=2)
+        return answered if of_each.min() > 1 else None
 
     def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
         """As `Task.encode`."""
@@ -485,7 +486,8 @@ class BertQuestionAnswerer(FineTunedEstimator):
             return rows, rows[:0]
         train_rows, held_out = train_test_split(
             rows,
-            test_size=max(2, round(self.validation_fraction * len(rows))),
+            # At least two of each part, one with an answer and one without.
+            test_size=min(max(2, round(self.validation_fraction * len(rows))), len(rows) - 2),
             random_state=0,
             stratify=starts >= 0,
         )
@@ -524,9 +526,10 @@ def best_threshold(
     scores = np.concatenate([[0], np.cumsum(with_answer[order])]) + np.concatenate(
         [np.cumsum(without[order][::-1])[::-1], [0]]
     )
+    edges = np.clip(margins[order], -1e6, 1e6)
+    # No threshold lies between equal margins.
+    scores[1:-1][edges[:-1] == edges[1:]] = -np.inf
     k = int(scores.argmax())
-    edges = margins[order]
-    edges = np.clip(edges, -1e6, 1e6)
     low = edges[k - 1] if k > 0 else edges[0] - 1
     high = edges[k] if k < len(edges) else edges[-1] + 1
     return float((low + high) / 2)
