@@ -15,8 +15,10 @@ from torch import nn
 from skbert import _device
 from skbert._layers import parameter_depths
 
-# Batches are cut from texts of similar length, sorted in pools of this many batches.
+# Where padding costs time, batches are cut from texts of similar length, sorted in pools of this
+# many batches; of large data only: on 770 questions it cost three points of accuracy.
 BATCHES_PER_POOL = 8
+LEAST_POOLS = 64
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,18 @@ class Recipe:
 
 
 def shuffled_batches(
-    lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
+    lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator, *, group: bool
 ) -> Iterator[NDArray[np.int64]]:
-    """Cut windows, in random order, into batches of similar lengths; each batch longest first.
+    """Cut windows, in random order, into batches; each batch longest first.
 
-    The windows are shuffled, sorted by length within pools of a few batches only, and the batches
-    are shuffled again: every window has its random place in the epoch and new companions in each
-    (an epoch has at least four pools; short ones are not sorted).
+    With ``group`` (where shorter windows are padded), batches hold windows of similar lengths: the
+    windows are shuffled, sorted by length within pools of a few batches only, and the batches are
+    shuffled again. Every window has its random place in the epoch, and new companions in each.
     """
     order = rng.permutation(len(lengths))
     n_batches = math.ceil(len(order) / batch_size)
-    pool = batch_size * max(1, min(BATCHES_PER_POOL, n_batches // 4))
+    batches_per_pool = min(BATCHES_PER_POOL, n_batches // LEAST_POOLS) if group else 1
+    pool = batch_size * max(1, batches_per_pool)
     for start in range(0, len(order), pool):
         part = order[start : start + pool]
         order[start : start + pool] = part[np.argsort(-lengths[part], kind="stable")]

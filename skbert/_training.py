@@ -220,7 +220,9 @@ def _train_epoch(trainer: _Trainer, epoch: int) -> dict[str, float]:
     set_training_mode(trainer.encoder.model)
     trainer.epoch_losses = []
     rng = np.random.default_rng([trainer.recipe.seed, epoch])
-    batches = list(shuffled_batches(trainer.encodings.lengths, trainer.recipe.batch_size, rng))
+    lengths, batch_size = trainer.encodings.lengths, trainer.recipe.batch_size
+    group = not trainer.encoder.packed
+    batches = list(shuffled_batches(lengths, batch_size, rng, group=group))
     for start in range(0, len(batches), trainer.recipe.accumulation):
         together = batches[start : start + trainer.recipe.accumulation]
         _set_learning_rate(trainer)

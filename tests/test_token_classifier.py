@@ -366,7 +366,7 @@ def plain_loop(folder: str, sentences: Any, labels: Any, options: dict[str, Any]
     for epoch in range(1, options["max_epochs"] + 1):
         losses.append([])
         rng = np.random.default_rng([seed, epoch])
-        for rows in shuffled_batches(encodings.lengths, 16, rng):
+        for rows in shuffled_batches(encodings.lengths, 16, rng, group=False):
             batch = pad_batch(encodings, rows, tokenizer.pad_id)
             of_batch = torch.full(batch.ids.shape, -100)
             for position, row in enumerate(rows):

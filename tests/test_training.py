@@ -131,7 +131,7 @@ def plain_loop(folder: str, recipe: Recipe) -> dict[str, torch.Tensor]:
     n_warmup = math.ceil(total * recipe.warmup_fraction)
     for epoch in range(1, recipe.max_epochs + 1):
         rng = np.random.default_rng([recipe.seed, epoch])
-        batches = list(shuffled_batches(encodings.lengths, recipe.batch_size, rng))
+        batches = list(shuffled_batches(encodings.lengths, recipe.batch_size, rng, group=False))
         for first in range(0, len(batches), recipe.accumulation):
             rows = np.concatenate(batches[first : first + recipe.accumulation])
             batch = pad_batch(encodings, rows, encoder.tokenizer.pad_id)
@@ -223,28 +223,36 @@ class TestRecipe:
 
 
 class TestBatches:
-    def test_every_window_once_and_longest_first(self):
+    @pytest.mark.parametrize("group", [True, False])
+    def test_every_window_once_and_longest_first(self, group):
         lengths = np.random.default_rng(0).integers(2, 60, 403)
-        batches = list(shuffled_batches(lengths, 16, np.random.default_rng(1)))
+        batches = list(shuffled_batches(lengths, 16, np.random.default_rng(1), group=group))
         assert sorted(np.concatenate(batches)) == list(range(403))
         assert sorted(map(len, batches)) == [403 % 16] + [16] * (403 // 16)
         for rows in batches:
             assert (np.diff(lengths[rows]) <= 0).all()
 
     def test_batches_hold_similar_lengths(self):
-        lengths = np.random.default_rng(0).integers(2, 60, 1600)
-        grouped = shuffled_batches(lengths, 16, np.random.default_rng(1))
-        spread = np.mean([np.ptp(lengths[rows]) for rows in grouped])
-        random = np.random.default_rng(2).permutation(1600).reshape(-1, 16)
-        assert spread < 0.3 * np.mean([np.ptp(lengths[rows]) for rows in random])
+        lengths = np.random.default_rng(0).integers(2, 60, 16 * 8 * 64)
+        spread = {
+            group: np.mean(
+                [
+                    np.ptp(lengths[rows])
+                    for rows in shuffled_batches(lengths, 16, np.random.default_rng(1), group=group)
+                ]
+            )
+            for group in (True, False)
+        }
+        assert spread[True] < 0.3 * spread[False]
 
     def test_order_is_not_biased_by_length(self):
         """Long windows come early as often as late."""
-        lengths = np.random.default_rng(0).integers(2, 60, 320)
-        positions = np.zeros((200, 320))
+        lengths = np.random.default_rng(0).integers(2, 60, 1024)
+        positions = np.zeros((200, 1024))
         for seed in range(200):
-            order = np.concatenate(list(shuffled_batches(lengths, 16, np.random.default_rng(seed))))
-            positions[seed, order] = np.linspace(0, 1, 320)
+            rng = np.random.default_rng(seed)
+            order = np.concatenate(list(shuffled_batches(lengths, 4, rng, group=True)))
+            positions[seed, order] = np.linspace(0, 1, 1024)
         means = positions.mean(0)
         assert means[lengths > 50].mean() == pytest.approx(0.5, abs=0.04)
         assert means[lengths < 12].mean() == pytest.approx(0.5, abs=0.04)
@@ -255,7 +263,7 @@ class TestBatches:
         seen = {
             tuple(sorted(rows))
             for seed in range(5)
-            for rows in shuffled_batches(lengths, 16, np.random.default_rng(seed))
+            for rows in shuffled_batches(lengths, 16, np.random.default_rng(seed), group=True)
         }
         assert len(seen) == 20
 
