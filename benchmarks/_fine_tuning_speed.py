@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 import _fine_tuning_data
-from _floor import PRODUCT_FLOPS, matmul_sample
+from _floor import PRODUCT_FLOPS, matmul_sample, text_flops
 from _report import print_table, verdict
 from _timing import Contender, alternate, pairwise_median, spread
-from _trainer import BATCH_SIZE, tokenize, train_with_trainer
+from _trainer import BATCH_SIZE, train_with_trainer
 
 TARGET = 2.0
 N_QUESTIONS, N_PAIRS = 640, 320
@@ -58,7 +58,7 @@ def _measure_set(folder, texts, labels, dropout, rounds):
     ]
     whole, _ = alternate(contenders)
     seconds = {name: times[1:] for name, times in training.items()}  # the first is the warm-up
-    flops = 3 * _forward_flops(folder, texts)
+    flops = 3 * text_flops(folder, texts)[0]
     floor = [flops / PRODUCT_FLOPS * second for second in whole.pop(PRODUCTS)]
     return {
         "n_texts": len(texts),
@@ -111,18 +111,6 @@ def _marks():
         patch.object(_fine_tuned, "train", marked(train, "trained")),
     ):
         yield marks
-
-
-def _forward_flops(folder, texts):
-    """Count operations of the layers on the real tokens, as `_floor.text_flops` does for texts."""
-    from transformers import AutoConfig, AutoTokenizer
-
-    config = AutoConfig.from_pretrained(folder)
-    encoded = tokenize(AutoTokenizer.from_pretrained(folder), texts)
-    H, inner = config.hidden_size, config.intermediate_size
-    lengths = [len(ids) for ids in encoded["input_ids"]]
-    per_layer = sum(2 * n * (4 * H * H + 2 * H * inner) + 4 * n * n * H for n in lengths)
-    return config.num_hidden_layers * per_layer
 
 
 def _print(results):

@@ -1,7 +1,7 @@
 """The floor: the time in which this machine's float32 matmul does the work of the real tokens."""
 
 import torch
-from _peers import MAX_LENGTH
+from _trainer import tokenize
 
 SIDE = 2048
 PRODUCTS = 20
@@ -20,7 +20,7 @@ def matmul_sample():
 
 
 def text_flops(folder, texts):
-    """Count operations of the encoder's layers on the texts' tokens, padding left out.
+    """Count operations of the encoder's layers on the texts' or pairs' tokens, padding left out.
 
     A layer does four H x H products and two H x I products a token, and two products of a
     token's query and value with every token of its text.
@@ -28,7 +28,7 @@ def text_flops(folder, texts):
     from transformers import AutoConfig, AutoTokenizer
 
     config = AutoConfig.from_pretrained(folder)
-    encoded = AutoTokenizer.from_pretrained(folder)(texts, truncation=True, max_length=MAX_LENGTH)
+    encoded = tokenize(AutoTokenizer.from_pretrained(folder), texts)
     lengths = [len(ids) for ids in encoded["input_ids"]]
     H, inner = config.hidden_size, config.intermediate_size
     per_layer = sum(2 * n * (4 * H * H + 2 * H * inner) + 4 * n * n * H for n in lengths)

@@ -5,8 +5,8 @@ import tempfile
 import time
 
 import numpy as np
+from _peers import MAX_LENGTH
 
-MAX_LENGTH = 256
 BATCH_SIZE = 16
 
 

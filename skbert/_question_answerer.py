@@ -42,6 +42,7 @@ from skbert._spans import (
     f1,
     merged_spans,
 )
+from skbert._targets import label_config
 from skbert._trained import SHORTEN
 
 
@@ -86,11 +87,7 @@ class QuestionTask:
     @property
     def config(self) -> Mapping[str, Any]:
         """As `Task.config`."""
-        names = ("LABEL_0", "LABEL_1")  # transformers' own: begin and end
-        return {
-            "id2label": dict(enumerate(names)),
-            "label2id": {name: number for number, name in enumerate(names)},
-        }
+        return label_config(["LABEL_0", "LABEL_1"])  # transformers' own: begin and end
 
     @property
     def strata(self) -> NDArray[np.int64] | None:

@@ -105,14 +105,21 @@ def in_order(labels: Any, columns: NDArray[np.int64] | None) -> Any:
     return [labels[j] for j in np.argsort(columns)]
 
 
+def label_config(labels: Sequence[Any]) -> dict[str, Any]:
+    """Names of a head's outputs, in its order, as transformers' configurations have them."""
+    names = [str(label) for label in labels]
+    return {
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: number for number, name in enumerate(names)},
+    }
+
+
 def class_targets(
     labels: Sequence[str] | NDArray[Any], codes: NDArray[Any], multilabel: bool
 ) -> Targets:
     """Targets of a classification; ``codes`` count in the order of ``labels``."""
-    names = [str(name) for name in np.asarray(labels).tolist()]
     config = {
-        "id2label": dict(enumerate(names)),
-        "label2id": {name: number for number, name in enumerate(names)},
+        **label_config(np.asarray(labels).tolist()),
         "problem_type": "multi_label_classification"
         if multilabel
         else "single_label_classification",
@@ -161,13 +168,8 @@ def check_numbers(y: Any) -> NDArray[np.float64]:
 
 def number_targets(values: NDArray[np.float64]) -> Targets:
     """Targets of a regression, standardised, shape (n_texts, n_outputs)."""
-    n_outputs = values.shape[1]
-    names = ["LABEL_0"] if n_outputs == 1 else [f"LABEL_{j}" for j in range(n_outputs)]
-    config = {
-        "id2label": dict(enumerate(names)),
-        "label2id": {name: number for number, name in enumerate(names)},
-        "problem_type": "regression",
-    }
+    names = [f"LABEL_{output}" for output in range(values.shape[1])]
+    config = {**label_config(names), "problem_type": "regression"}
     return Targets(values.astype(np.float32), squared_error, _r2, config)
 
 

@@ -23,7 +23,7 @@ from skbert._inference import work_ahead
 from skbert._inputs import check_texts
 from skbert._losses import LabelledPieces
 from skbert._progress import progress_bar
-from skbert._targets import in_order
+from skbert._targets import in_order, label_config
 from skbert._word_inputs import check_sentences, check_word_labels, flat_labels
 from skbert._word_labels import (
     Entity,
@@ -53,11 +53,7 @@ class WordTask:
     @property
     def config(self) -> Mapping[str, Any]:
         """As `Task.config`."""
-        names = [str(name) for name in self.classes.tolist()]
-        return {
-            "id2label": dict(enumerate(names)),
-            "label2id": {name: number for number, name in enumerate(names)},
-        }
+        return label_config(self.classes.tolist())
 
     def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
         """As `Task.encode`."""
