@@ -15,7 +15,7 @@ def is_available():
     return importlib.util.find_spec("accelerate") is not None
 
 
-def train_with_trainer(folder, texts, codes, *, dropout, epochs, learning_rate, seed):
+def train_with_trainer(folder, texts, codes, *, dropout, epochs, learning_rate, seed, start=None):
     """Fine-tune a sequence classifier; texts are tokenised before the clock starts.
 
     Returns
@@ -23,31 +23,65 @@ def train_with_trainer(folder, texts, codes, *, dropout, epochs, learning_rate, 
     model, seconds
         The trained model, and the time of ``Trainer.train`` alone.
     """
-    import torch
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        DataCollatorWithPadding,
-        PrinterCallback,
-        Trainer,
-        TrainingArguments,
-        set_seed,
-    )
+    from transformers import AutoTokenizer, DataCollatorWithPadding
 
-    set_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(
+    model = load_trainable(
+        "AutoModelForSequenceClassification",
+        folder,
+        dropout=dropout,
+        seed=seed,
+        num_labels=int(max(codes)) + 1,
+    )
+    rows = as_rows(tokenize(tokenizer, texts), labels=[int(code) for code in codes])
+    seconds = run_trainer(
+        model,
+        rows,
+        DataCollatorWithPadding(tokenizer),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        seed=seed,
+        start=start,
+    )
+    return model, seconds
+
+
+def load_trainable(auto_class, folder, *, dropout, seed, **config):
+    """Load a model with a new head, as transformers' documentation does."""
+    import torch
+    import transformers
+
+    transformers.set_seed(seed)
+    return getattr(transformers, auto_class).from_pretrained(
         folder,
         dtype=torch.float32,  # the default is what the file holds
-        num_labels=int(max(codes)) + 1,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
+        **config,
     )
-    encoded = tokenize(tokenizer, texts)
-    rows = [
-        {**{key: encoded[key][i] for key in encoded}, "labels": int(codes[i])}
-        for i in range(len(texts))
+
+
+def as_rows(encoded, **more):
+    """Turn columns of a tokenizer's output, and others, into one dict a text."""
+    columns = {**encoded, **more}
+    return [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
     ]
+
+
+def run_trainer(model, rows, collator, *, epochs, learning_rate, seed, start=None):
+    """Train a model in place; give the time of ``Trainer.train`` alone.
+
+    With ``start`` (see `_same_start`), from its weights and with its batches.
+    """
+    from transformers import PrinterCallback, Trainer, TrainingArguments
+
+    class OrderedTrainer(Trainer):
+        def _get_train_sampler(self, *args):
+            return super()._get_train_sampler(*args) if start is None else start.sampler()
+
+    if start is not None:
+        model.load_state_dict(start.weights)
     with tempfile.TemporaryDirectory() as output:
         arguments = TrainingArguments(
             output_dir=output,
@@ -66,16 +100,13 @@ def train_with_trainer(folder, texts, codes, *, dropout, epochs, learning_rate, 
             report_to=[],
             disable_tqdm=True,
         )
-        trainer = Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=rows,
-            data_collator=DataCollatorWithPadding(tokenizer),
+        trainer = OrderedTrainer(
+            model=model, args=arguments, train_dataset=rows, data_collator=collator
         )
         trainer.remove_callback(PrinterCallback)  # it prints a line into the tables
-        start = time.perf_counter()
+        begin = time.perf_counter()
         trainer.train()
-        return model, time.perf_counter() - start
+        return time.perf_counter() - begin
 
 
 def tokenize(tokenizer, texts):
