@@ -6,7 +6,6 @@ from collections import defaultdict
 
 from _data import DATA, SEED
 
-FILES = ("banking77_train.csv", "banking77_test.csv", "question_sentence_pairs.csv")
 A_CLASS = 10
 TEST_QUESTIONS = 1_000
 

@@ -61,13 +61,13 @@ def _measure_set(folder, train, test, recipe, seeds):
         **recipe,
         "seeds": list(seeds),
         **accuracies,
-        **_points_above(accuracies[OURS], accuracies[PEER]),
+        **points_above(accuracies[OURS], accuracies[PEER]),
         "frozen": _frozen(folder, train, test),
         "tfidf": _tfidf(train, test),
     }
 
 
-def _points_above(ours, theirs):
+def points_above(ours, theirs):
     """Mean difference in points of accuracy, and its standard error over the seeds."""
     differences = [100 * (a - b) for a, b in zip(ours, theirs, strict=True)]
     error = stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else None

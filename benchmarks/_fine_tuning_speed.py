@@ -85,15 +85,16 @@ def train_with_skbert(folder, texts, labels, dropout):
         precision="float32",
         random_state=0,
     )
-    with _marks() as marks:
+    with marks_of_fit() as marks:
         classifier.fit(texts, labels)
     return marks["trained"] - marks["loaded"]
 
 
 @contextmanager
-def _marks():
+def marks_of_fit():
     """Note when `fit` has loaded its model, and when it has trained it."""
-    from skbert import BertClassifier, _fine_tuned
+    from skbert import _fine_tuned
+    from skbert._fine_tuned import FineTunedEstimator
 
     marks = {}
 
@@ -105,9 +106,9 @@ def _marks():
 
         return call
 
-    load, train = BertClassifier._load_trainable, _fine_tuned.train
+    load, train = FineTunedEstimator._load_trainable, _fine_tuned.train
     with (
-        patch.object(BertClassifier, "_load_trainable", marked(load, "loaded")),
+        patch.object(FineTunedEstimator, "_load_trainable", marked(load, "loaded")),
         patch.object(_fine_tuned, "train", marked(train, "trained")),
     ):
         yield marks

@@ -5,6 +5,8 @@ import json
 import warnings
 from pathlib import Path
 
+import _answers_quality
+import _answers_speed
 import _data
 import _fine_tuning_memory
 import _fine_tuning_prediction
@@ -15,11 +17,35 @@ import _memory
 import _numbers
 import _speed
 import _trainer
+import _words_quality
+import _words_speed
 from _report import machine, print_machine
 
 HERE = Path(__file__).resolve().parent
-BESIDE_THE_TRAINER = ("fine-tuning-speed", "fine-tuning-quality", "fine-tuning-memory")
-PARTS = ("import", "memory", "numbers", "speed", *BESIDE_THE_TRAINER, "fine-tuning-prediction")
+PARTS = {
+    "import": lambda folder, o: _imports.measure(rounds=o.rounds),
+    "memory": lambda folder, o: _memory.measure(folder, n_texts=o.memory_texts),
+    "numbers": lambda folder, o: _numbers.measure(folder, quick=o.quick),
+    "speed": lambda folder, o: _speed.measure(folder, rounds=o.rounds, quick=o.quick),
+    "fine-tuning-speed": lambda folder, o: _fine_tuning_speed.measure(
+        folder, rounds=o.rounds, quick=o.quick
+    ),
+    "fine-tuning-quality": lambda folder, o: _fine_tuning_quality.measure(
+        folder, quick=o.quick, everything=o.long
+    ),
+    "fine-tuning-memory": lambda folder, o: _fine_tuning_memory.measure(folder),
+    "fine-tuning-prediction": lambda folder, o: _fine_tuning_prediction.measure(
+        folder, rounds=o.rounds, quick=o.quick
+    ),
+    "words-quality": lambda folder, o: _words_quality.measure(folder, quick=o.quick),
+    "words-speed": lambda folder, o: _words_speed.measure(folder, rounds=o.rounds, quick=o.quick),
+    "answers-quality": lambda folder, o: _answers_quality.measure(folder, quick=o.quick),
+    "answers-speed": lambda folder, o: _answers_speed.measure(
+        folder, rounds=o.rounds, quick=o.quick
+    ),
+}
+WITHOUT_THE_TRAINER = ("import", "memory", "numbers", "speed", "fine-tuning-prediction")
+BESIDE_THE_TRAINER = tuple(part for part in PARTS if part not in WITHOUT_THE_TRAINER)
 ONLY = f"these parts alone, the file's other figures are kept: {', '.join(PARTS)}"
 QUICK_ROUNDS = 3
 QUICK_MEMORY_TEXTS = 20_000
@@ -72,25 +98,6 @@ def parts_to_run(options, folder):
     return [part for part in asked if part == "import"]
 
 
-def measure(part, folder, options):
-    """Measure one part."""
-    if part == "import":
-        return _imports.measure(rounds=options.rounds)
-    if part == "memory":
-        return _memory.measure(folder, n_texts=options.memory_texts)
-    if part == "fine-tuning-speed":
-        return _fine_tuning_speed.measure(folder, rounds=options.rounds, quick=options.quick)
-    if part == "fine-tuning-quality":
-        return _fine_tuning_quality.measure(folder, quick=options.quick, everything=options.long)
-    if part == "fine-tuning-memory":
-        return _fine_tuning_memory.measure(folder)
-    if part == "fine-tuning-prediction":
-        return _fine_tuning_prediction.measure(folder, rounds=options.rounds, quick=options.quick)
-    if part == "numbers":
-        return _numbers.measure(folder, quick=options.quick)
-    return _speed.measure(folder, rounds=options.rounds, quick=options.quick)
-
-
 def result_key(part, options):
     """Name a part's figures in the file; those of a long run do not replace the others."""
     return f"{part}-long" if part == "fine-tuning-quality" and options.long else part
@@ -118,9 +125,7 @@ def main():
     be_quiet()
     for part in parts:
         # Written at once: a later part that fails loses nothing.
-        add_results(
-            options.output, {result_key(part, options): measure(part, folder, options)}, run
-        )
+        add_results(options.output, {result_key(part, options): PARTS[part](folder, options)}, run)
     if parts:
         print(f"\nWritten: {options.output}")
 

@@ -1,0 +1,147 @@
+"""Answers: BertQuestionAnswerer beside the Trainer with the published post-processing."""
+
+import tempfile
+
+import _answers_peer
+import numpy as np
+from _report import print_table, verdict
+from _same_start import recorded
+from _trainer import BATCH_SIZE
+
+FOLDS = 5
+SEED = 0
+# Without dropout: with the same first weights and batches, both then learn the same, and what is
+# compared is the training and the answers drawn from it, not two draws of dropout.
+RECIPE = {"epochs": 3, "learning_rate": 3e-4, "dropout": 0.0}
+TARGET = 1.0
+SPAN_ROWS, SPAN_BEST = 200, 5
+TIE = 1e-4  # scores as close as this may change places: two float32 computations
+QUICK_SHARE = 6  # --quick takes one question in six
+OURS, PEER = "BertQuestionAnswerer", "Trainer"
+
+
+def measure(folder, *, quick):
+    """Train on four fifths of the articles, answer the questions of the others; all five ways.
+
+    Returns
+    -------
+    results : dict
+        Exact match and F1 over all questions, and how many of 200 questions have the same n-best
+        spans as a search over all spans of all windows.
+    """
+    rows = _answers_peer.read_questions()
+    rows = rows[::QUICK_SHARE] if quick else rows
+    answers = {OURS: [""] * len(rows), PEER: [""] * len(rows)}
+    same = n_spans = 0
+    for number, (train, test) in enumerate(_by_article(rows)):
+        asked = [rows[i] for i in test]
+        with recorded() as start:
+            reader = answerer(folder, RECIPE).fit(*columns([rows[i] for i in train]))
+        model, _ = _answers_peer.train_with_trainer(
+            folder, [rows[i] for i in train], seed=SEED, start=start, **RECIPE
+        )
+        for name, given in (
+            (OURS, reader.predict(columns(asked)[0])),
+            (PEER, _answers(folder, model, asked)),
+        ):
+            for i, answer in zip(test, given, strict=True):
+                answers[name][i] = answer
+        print(f"  fold {number + 1} of {FOLDS}", flush=True)
+        if n_spans < SPAN_ROWS:
+            checked = asked[: SPAN_ROWS - n_spans]
+            same += _same_spans(reader, checked)
+            n_spans += len(checked)
+    results = {
+        "n_questions": len(rows),
+        **RECIPE,
+        "folds": FOLDS,
+        "spans_same": same,
+        "spans_checked": n_spans,
+    }
+    for name, given in answers.items():
+        exact, f1 = _answers_peer.squad_scores(given, rows)
+        results[name] = {"exact_match": exact, "f1": f1}
+    results["same_answers"] = float(
+        np.mean([a == b for a, b in zip(*answers.values(), strict=True)])
+    )
+    _print(results)
+    return results
+
+
+def _by_article(rows):
+    from sklearn.model_selection import GroupKFold
+
+    return GroupKFold(FOLDS).split(rows, groups=[row["article"] for row in rows])
+
+
+def columns(rows):
+    """Give X and y of questions."""
+    X = [(row["question"], row["context"]) for row in rows]
+    return X, [(row["answer"], row["answer_start"]) for row in rows]
+
+
+def answerer(folder, recipe):
+    """Give ours, set up as the Trainer is."""
+    from skbert import BertQuestionAnswerer
+
+    return BertQuestionAnswerer(
+        str(folder),
+        max_epochs=recipe["epochs"],
+        min_steps=0,
+        learning_rate=recipe["learning_rate"],
+        dropout=recipe["dropout"],
+        train_batch_size=BATCH_SIZE,
+        device="cpu",
+        precision="float32",
+        random_state=SEED,
+    )
+
+
+def _answers(folder, model, rows):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    encoded, samples, offsets = _answers_peer.features_of(tokenizer, rows)
+    logits = _answers_peer.logits_in_input_order(tokenizer, model, encoded)
+    return _answers_peer.published_answers(rows, samples, offsets, logits)
+
+
+def _same_spans(reader, rows):
+    """Count questions whose n-best spans are those of a search over everything.
+
+    The search reads the logits of the same weights, saved and loaded by transformers.
+    """
+    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as saved:
+        reader.save_pretrained(saved)
+        tokenizer = AutoTokenizer.from_pretrained(saved)
+        model = AutoModelForQuestionAnswering.from_pretrained(saved)
+        encoded, samples, offsets = _answers_peer.features_of(tokenizer, rows)
+        logits = _answers_peer.logits_in_input_order(tokenizer, model, encoded)
+    searched = _answers_peer.every_span(len(rows), samples, offsets, logits)
+    found = reader.predict_answers(columns(rows)[0], n_best=SPAN_BEST)
+    return sum(_agree(*pair) for pair in zip(found, searched, strict=True))
+
+
+def _agree(found, searched):
+    """Whether each span found is, up to ties, the one of its rank."""
+    scores = {(begin, end): score for score, begin, end in searched}
+    ranked = [score for score, _, _ in searched[:SPAN_BEST]]
+    given = [scores.get((answer.start, answer.end), -np.inf) for answer in found]
+    return len(given) == len(ranked) and bool(np.allclose(given, ranked, rtol=0, atol=TIE))
+
+
+def _print(results):
+    rows = [
+        (name, f"{results[name]['exact_match']:.1f}", f"{results[name]['f1']:.1f}")
+        for name in (OURS, PEER)
+    ]
+    title = f"Answers: {results['n_questions']} questions, {FOLDS} folds by article"
+    print_table(title, ("trained by", "exact match", "F1"), rows)
+    print(f"  {100 * results['same_answers']:.1f} % of the answers are the same")
+    for metric in ("exact_match", "f1"):
+        off = abs(results[OURS][metric] - results[PEER][metric])
+        print(verdict(f"points of {metric} from the Trainer's", off, at_most=TARGET))
+    share = results["spans_same"] / results["spans_checked"]
+    print(verdict("of the questions have the spans of a search over all", share, at_least=1.0))

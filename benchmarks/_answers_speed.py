@@ -1,0 +1,68 @@
+"""Questions a second of BertQuestionAnswerer: beside the Trainer, and beside a plain loop."""
+
+import tempfile
+
+import _answers_peer
+from _answers_quality import RECIPE, SEED, answerer, columns
+from _fine_tuning_speed import marks_of_fit
+from _timing import Contender, alternate
+from _words_speed import print_speed, side_by_side
+
+PREDICTION_TARGET = 2.0
+TRAINING_TARGET = 1.5  # the issue names none; that of words
+N_TRAIN, N_PREDICT = 128, 400
+OURS, TRAINER, LOOP = "BertQuestionAnswerer", "Trainer", "loop, 32 in input order"
+
+
+def measure(folder, *, rounds, quick):
+    """Time an epoch on 128 of XQuAD's questions, and the answers to 400.
+
+    Both predictors tokenise; the loop only computes its logits, without looking for answers.
+    """
+    rows = _answers_peer.read_questions()
+    rows = rows[::8] if quick else rows
+    results = {
+        "training": _training(folder, rows[:N_TRAIN], rounds),
+        "prediction": _prediction(folder, rows[:N_PREDICT], rounds),
+    }
+    targets = {"training": TRAINING_TARGET, "prediction": PREDICTION_TARGET}
+    print_speed("Answers", results, targets)
+    return results
+
+
+def _training(folder, rows, rounds):
+    recipe = {**RECIPE, "epochs": 1, "dropout": 0.1}
+    ours, peer = [], []
+
+    def fit():
+        with marks_of_fit() as marks:
+            answerer(folder, recipe).fit(*columns(rows))
+        ours.append(marks["trained"] - marks["loaded"])
+
+    def train_peer():
+        peer.append(_answers_peer.train_with_trainer(folder, rows, seed=SEED, **recipe)[1])
+
+    alternate([Contender(OURS, fit, rounds), Contender(TRAINER, train_peer, rounds)])
+    return side_by_side(len(rows), {OURS: ours[1:], TRAINER: peer[1:]})  # without warm-ups
+
+
+def _prediction(folder, rows, rounds):
+    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+    reader = answerer(folder, {**RECIPE, "epochs": 1}).fit(*columns(rows[:32]))
+    with tempfile.TemporaryDirectory() as saved:
+        reader.save_pretrained(saved)
+        tokenizer = AutoTokenizer.from_pretrained(saved)
+        model = AutoModelForQuestionAnswering.from_pretrained(saved)
+    X, _ = columns(rows)
+
+    def loop():
+        encoded, _, _ = _answers_peer.features_of(tokenizer, rows)
+        return _answers_peer.logits_in_input_order(tokenizer, model, encoded)
+
+    contenders = [
+        Contender(OURS, lambda: reader.predict(X), rounds),
+        Contender(LOOP, loop, rounds),
+    ]
+    seconds, _ = alternate(contenders)
+    return side_by_side(len(rows), seconds)
