@@ -27,20 +27,24 @@ class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, n_dropped_levels: int) -> Tensor:
         """Draw a mask from torch's generator; keep its 16 bits a value for the way back."""
-        n = x.numel()
-        words = torch.empty((n + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        bits = words.view(torch.int16)[:n].view(x.shape)
+        bits = random_bits(x.numel()).view(x.shape)
         ctx.n_dropped_levels = n_dropped_levels
         ctx.save_for_backward(bits)
-        return _scaled_mask(bits, n_dropped_levels, x.dtype).mul_(x)
+        return scaled_mask(bits, n_dropped_levels, x.dtype).mul_(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (bits,) = ctx.saved_tensors
-        return _scaled_mask(bits, ctx.n_dropped_levels, gradient.dtype).mul_(gradient), None
+        return scaled_mask(bits, ctx.n_dropped_levels, gradient.dtype).mul_(gradient), None
 
 
-def _scaled_mask(bits: Tensor, n_dropped_levels: int, dtype: torch.dtype) -> Tensor:
+def random_bits(n: int) -> Tensor:
+    """Draw `n` times 16 bits from torch's default generator, as int16."""
+    words = torch.empty((n + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    return words.view(torch.int16)[:n]
+
+
+def scaled_mask(bits: Tensor, n_dropped_levels: int, dtype: torch.dtype) -> Tensor:
     """Give 0 where a value is dropped, else what keeps the mean as it was."""
     lowest_kept = n_dropped_levels - LEVELS // 2  # int16 begins at -32,768
     # Compared straight into the values' type: a bool mask would be slow to multiply with.

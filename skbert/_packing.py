@@ -12,13 +12,15 @@ a model that mixes tokens anywhere else would silently mix texts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from skbert._fast_layers import dropout as fast_dropout
+from skbert._dropped_attention import Shape, dropped_attention
 
 ATTENTION_NAME = "skbert_packed"
 
@@ -76,32 +78,31 @@ def packed_attention(
     weights : None
     """
     queries, keys, values = (x[0].transpose(0, 1) for x in (query, key, value))  # (T, A, D)
-    n_tokens = [n_texts * length for n_texts, length in runs]
-    n_queries = n_tokens if len(queries) == len(keys) else [n_texts for n_texts, _ in runs]
+    all_tokens = len(queries) == len(keys)
+    shapes = [(n_texts, length if all_tokens else 1, length) for n_texts, length in runs]
+    factor = query.shape[-1] ** -0.5 if scaling is None else scaling
+    attend = partial(dropped_attention, dropout=dropout) if dropout else _attend
+    return attend(queries, keys, values, shapes, factor=factor).unsqueeze(0), None
+
+
+def _attend(
+    queries: Tensor, keys: Tensor, values: Tensor, shapes: Sequence[Shape], *, factor: float
+) -> Tensor:
+    """Attention of each text's queries to its own keys, (Q, A, D), without a mask."""
     # Split, not sliced: the gradient of each slice would be as large as the whole row.
     parts = zip(
-        runs,
-        torch.split(queries, n_queries),
-        torch.split(keys, n_tokens),
-        torch.split(values, n_tokens),
+        shapes,
+        torch.split(queries, [n_texts * n_queries for n_texts, n_queries, _ in shapes]),
+        torch.split(keys, [n_texts * n_keys for n_texts, _, n_keys in shapes]),
+        torch.split(values, [n_texts * n_keys for n_texts, _, n_keys in shapes]),
         strict=True,
     )
     outputs = []
-    for (n_texts, _), *block in parts:
+    for (n_texts, _, _), *block in parts:
         q, k, v = (x.reshape(n_texts, -1, *x.shape[1:]).transpose(1, 2) for x in block)
-        attended = _attend(q, k, v, scaling, dropout)  # (n_texts, A, L, D)
+        attended = scaled_dot_product_attention(q, k, v, scale=factor)  # (n_texts, A, L, D)
         outputs.append(attended.transpose(1, 2).flatten(0, 1))  # (n_queries, A, D)
-    return torch.cat(outputs).unsqueeze(0), None
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, scaling: float | None, dropout: float) -> Tensor:
-    """Attention of (n, A, Q, D) to (n, A, L, D) without a mask."""
-    if not dropout:
-        return scaled_dot_product_attention(q, k, v, scale=scaling)
-    # torch's function, too, leaves its flash kernel on a CPU once weights are dropped.
-    factor = q.shape[-1] ** -0.5 if scaling is None else scaling
-    weights = torch.softmax((q * factor) @ k.transpose(2, 3), dim=-1)
-    return fast_dropout(weights, dropout) @ v
+    return torch.cat(outputs)
 
 
 class FirstTokenLayer(nn.Module):
