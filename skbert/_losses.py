@@ -111,8 +111,8 @@ class SpanPositions:
 
     Parameters
     ----------
-    encodings : Encodings
-        Windows of questions and contexts.
+    lengths : ndarray of int64, shape (n_windows,)
+        Tokens of each window of a question and its context that have logits.
     positions : ndarray of int64, shape (n_windows, 2)
         First and last token of the answer in each window; (0, 0), the first token, for none.
     device : torch.device
@@ -120,9 +120,9 @@ class SpanPositions:
     """
 
     def __init__(
-        self, encodings: Encodings, positions: NDArray[np.int64], device: torch.device
+        self, lengths: NDArray[np.int64], positions: NDArray[np.int64], device: torch.device
     ) -> None:
-        self.lengths, self.positions, self.device = encodings.lengths, positions, device
+        self.lengths, self.positions, self.device = lengths, positions, device
 
     def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Losses of some windows, summed; logits (T, 2)."""
@@ -135,3 +135,8 @@ class SpanPositions:
     def n_terms(self, rows: NDArray[np.int64]) -> float:
         """Windows."""
         return len(rows)
+
+    def mean(self, logits: Tensor) -> float:
+        """Mean loss of all windows."""
+        rows = np.arange(len(self.lengths))
+        return float(self.loss(logits, rows) / self.n_terms(rows))

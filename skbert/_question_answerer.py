@@ -105,13 +105,12 @@ class QuestionTask:
         self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
     ) -> SpanPositions:
         """As `Task.objective`."""
-        positions = answer_positions(encodings, self.starts[rows], self.ends[rows])
-        return SpanPositions(encodings, positions, device)
+        return SpanPositions(encodings.lengths, self._positions(encodings, rows), device)
 
     def evaluate(
         self, logits: NDArray[np.float32], encodings: Encodings, rows: NDArray[np.int64]
     ) -> tuple[float, float]:
-        """As `Task.evaluate`: F1 of the best answers, and minus F1 as their loss."""
+        """As `Task.evaluate`: F1 of the best answers, and the loss on what windows own."""
         settings = self.settings
         scores = []
         for row, found in zip(
@@ -122,7 +121,14 @@ class QuestionTask:
                 found, context, 1, settings.handle_impossible, settings.null_threshold
             )[0]
             scores.append(f1(answer.text, self.golds[row].texts or [""]))
-        return float(np.mean(scores)), -float(np.mean(scores))
+        # All but the last separator, which is no place for an answer.
+        loss = SpanPositions(
+            encodings.n_owned, self._positions(encodings, rows), torch.device("cpu")
+        ).mean(torch.from_numpy(logits))
+        return float(np.mean(scores)), loss
+
+    def _positions(self, encodings: Encodings, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return answer_positions(encodings, self.starts[rows], self.ends[rows])
 
 
 class BertQuestionAnswerer(FineTunedEstimator):
@@ -571,7 +577,7 @@ def _candidates(
             nulls.append(float(of_window[0].sum()))
         # A window without the answer says "none": the least sure of them counts, as for SQuAD 2.0.
         total = float(np.logaddexp.reduce(sums))
-        result.append(_Candidates(merged_spans(spans, n_best), min(nulls), total))
+        result.append(_Candidates(merged_spans(spans, n_best), max(nulls), total))
     return result
 
 

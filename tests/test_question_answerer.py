@@ -323,3 +323,4 @@ def test_early_stopping(tiny_bert):
         assert 1 <= estimator.n_iter_ <= 3
         for entry in estimator.history_:
             assert 0 <= entry["validation_score"] <= 1
+            assert entry["validation_loss"] > 0  # a cross entropy, not a score
