@@ -577,7 +577,7 @@ def _candidates(
             nulls.append(float(of_window[0].sum()))
         # A window without the answer says "none": the least sure of them counts, as for SQuAD 2.0.
         total = float(np.logaddexp.reduce(sums))
-        result.append(_Candidates(merged_spans(spans, n_best), max(nulls), total))
+        result.append(_Candidates(merged_spans(spans, n_best), min(nulls), total))
     return result
 
 

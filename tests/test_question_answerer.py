@@ -20,7 +20,10 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from skbert import BertQuestionAnswerer, InputError, ParameterError, TruncationWarning
 from skbert._encoding import TextTokenizer
-from skbert._spans import encode_questions
+from skbert._inputs import check_texts_or_pairs
+from skbert._question_answerer import _Candidates, _candidates
+from skbert._question_inputs import Gold
+from skbert._spans import Span, encode_questions
 from tests.conftest import WORDS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -324,3 +327,25 @@ def test_early_stopping(tiny_bert):
         for entry in estimator.history_:
             assert 0 <= entry["validation_score"] <= 1
             assert entry["validation_loss"] > 0  # a cross entropy, not a score
+
+
+def test_no_answer_is_as_likely_as_in_the_window_that_says_it_least(reader):
+    encodings = encode_questions(
+        reader._loaded().tokenizer, [QUESTION], ["the mat " * 12], max_length=20, stride=4
+    )
+    n_windows = len(encodings.owned)
+    assert n_windows > 2
+    logits = np.zeros((encodings.n_owned.sum(), 2), np.float32)
+    first_tokens = np.cumsum(encodings.n_owned) - encodings.n_owned
+    logits[first_tokens] = np.arange(n_windows, 0, -1)[:, None]  # twice n, ..., twice 1
+    (found,) = _candidates(logits, encodings, 1, 5)
+    assert found.null == 2.0
+
+
+def test_threshold_is_tuned_by_questions_that_have_no_answer(reader, monkeypatch):
+    pairs = check_texts_or_pairs([(QUESTION, "the cat")] * 3)
+    golds = [Gold(["cat"], None), Gold([], None), Gold([], None)]
+    # "No answer" is better by 5, 3 and 4 logits: right for the last two, so always given at best.
+    found = [_Candidates([Span(4, 7, 0.0)], null, 0.0) for null in (5.0, 3.0, 4.0)]
+    monkeypatch.setattr(reader, "_find", lambda chosen, n_best: found)
+    assert reader._tuned_threshold(pairs, golds, np.arange(3)) == 2.5
