@@ -47,8 +47,8 @@ class Int8Linear(nn.Module):
         rows = x.reshape(-1, self.in_features)
         steps = step_of_rows(rows)
         products = torch._int_mm(to_levels(rows, steps), self.weight)
-        scaled = products.float().mul_(self.weight_steps)
-        return torch.addcmul(self.bias, scaled, steps).view(*x.shape[:-1], self.out_features)
+        result = products.float().mul_(self.weight_steps).mul_(steps).add_(self.bias)
+        return result.view(*x.shape[:-1], self.out_features)
 
 
 def step_of_rows(rows: Tensor) -> Tensor:
