@@ -60,7 +60,7 @@ def step_of_rows(rows: Tensor) -> Tensor:
 
 def to_levels(rows: Tensor, steps: Tensor) -> Tensor:
     """Round rows (n, K) to int8 multiples of their steps (n, 1)."""
-    return (rows / steps).round_().to(torch.int8)
+    return (rows * steps.reciprocal()).round_().to(torch.int8)  # to divide takes half as long again
 
 
 def check_int8() -> None:
