@@ -4,8 +4,11 @@ Weights are rounded once, with one step for each output (a row of the weight mat
 inputs at each call, with one step for each token, as ZeroQuant does (https://arxiv.org/abs/2206.01861).
 A step for the whole batch would be faster still, but then a text's vector would depend on the texts
 beside it, and one large value would cost all tokens their precision. Steps of the tokens themselves
-need no sample texts either. Measured with MiniLM: mean cosine to float32 0.998; with one step a
-batch 0.994, with one step for all weights, too, 0.93.
+need no sample texts either.
+
+A token's levels lie around the middle of its own range. Most ranges are lopsided, by an outlier or
+because GELU ends at -0.17: levels around 0 would leave many of them unused. With MiniLM, texts of
+one or two words have a mean cosine to float32 of 0.996, with levels around 0 of 0.990.
 
 The products are exact: torch's int8 product gives int32. All else, from the bias on, is float32.
 """
@@ -36,31 +39,40 @@ class Int8Linear(nn.Module):
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         weight = linear.weight.detach().float()
-        steps = step_of_rows(weight)
-        self.weight = to_levels(weight, steps).t().contiguous()  # (in, out)
+        steps = step_of(weight.abs().amax(1, keepdim=True))
+        self.weight = to_levels(weight, 0.0, steps).t().contiguous()  # (in, out)
         self.weight_steps = steps.squeeze(1)  # (out,)
+        self.weight_sums = self.weight.sum(0) * self.weight_steps  # (out,), of rounded weights
         bias = torch.zeros(self.out_features) if linear.bias is None else linear.bias.detach()
         self.bias = bias.float()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         rows = x.reshape(-1, self.in_features)
-        steps = step_of_rows(rows)
-        products = torch._int_mm(to_levels(rows, steps), self.weight)
-        result = products.float().mul_(self.weight_steps).mul_(steps).add_(self.bias)
+        middles, steps = grid_of_rows(rows)
+        products = torch._int_mm(to_levels(rows, middles, steps), self.weight)
+        # W x = W (x - m) + m W 1, for an x around m.
+        result = products.float().mul_(self.weight_steps).mul_(steps)
+        result = result.addcmul_(middles, self.weight_sums).add_(self.bias)
         return result.view(*x.shape[:-1], self.out_features)
 
 
-def step_of_rows(rows: Tensor) -> Tensor:
-    """Step with which a row's largest value, positive or negative, becomes 127: (n, 1)."""
-    # Not abs(): it would write all values once more.
-    largest = torch.maximum(rows.amax(1, keepdim=True), rows.amin(1, keepdim=True).neg_())
-    return largest.div_(LEVELS).clamp_min_(SMALLEST_STEP)  # a row of zeros has a step, too
+def grid_of_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Middle of each row's range, and the step with which its ends become -127 and 127: (n, 1)."""
+    low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
+    middles = (low + high).div_(2)
+    return middles, step_of(torch.maximum(high - middles, middles - low))
 
 
-def to_levels(rows: Tensor, steps: Tensor) -> Tensor:
-    """Round rows (n, K) to int8 multiples of their steps (n, 1)."""
-    return (rows * steps.reciprocal()).round_().to(torch.int8)  # to divide takes half as long again
+def step_of(largest: Tensor) -> Tensor:
+    """Step with which a value becomes 127."""
+    return (largest / LEVELS).clamp_min_(SMALLEST_STEP)  # a row of equal values has a step, too
+
+
+def to_levels(rows: Tensor, middles: Tensor | float, steps: Tensor) -> Tensor:
+    """Round rows (n, K) to int8 multiples of their steps, counted from their middles, (n, 1)."""
+    # To divide would take half as long again.
+    return (rows - middles).mul_(steps.reciprocal()).round_().to(torch.int8)
 
 
 def check_int8() -> None:
