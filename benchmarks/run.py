@@ -13,6 +13,7 @@ import _fine_tuning_prediction
 import _fine_tuning_quality
 import _fine_tuning_speed
 import _imports
+import _int8
 import _memory
 import _numbers
 import _speed
@@ -27,6 +28,7 @@ PARTS = {
     "memory": lambda folder, o: _memory.measure(folder, n_texts=o.memory_texts),
     "numbers": lambda folder, o: _numbers.measure(folder, quick=o.quick),
     "speed": lambda folder, o: _speed.measure(folder, rounds=o.rounds, quick=o.quick),
+    "int8": lambda folder, o: _int8.measure(folder, rounds=o.rounds, quick=o.quick),
     "fine-tuning-speed": lambda folder, o: _fine_tuning_speed.measure(
         folder, rounds=o.rounds, quick=o.quick
     ),
@@ -44,8 +46,10 @@ PARTS = {
         folder, rounds=o.rounds, quick=o.quick
     ),
 }
-WITHOUT_THE_TRAINER = ("import", "memory", "numbers", "speed", "fine-tuning-prediction")
-BESIDE_THE_TRAINER = tuple(part for part in PARTS if part not in WITHOUT_THE_TRAINER)
+BESIDE_THE_TRAINER = (
+    *("fine-tuning-speed", "fine-tuning-quality", "fine-tuning-memory"),
+    *("words-quality", "words-speed", "answers-quality", "answers-speed"),
+)
 ONLY = f"these parts alone, the file's other figures are kept: {', '.join(PARTS)}"
 QUICK_ROUNDS = 3
 QUICK_MEMORY_TEXTS = 20_000

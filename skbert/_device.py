@@ -14,6 +14,7 @@ PRECISIONS = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
+    "int8": torch.int8,
 }
 
 # Activations of one batch beside the widest layer: on a CPU they should stay in the last-level
@@ -64,11 +65,21 @@ def _is_available(device: torch.device) -> bool:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Give the dtype of the weights and of the forward pass.
+    """Give the dtype of the linear layers, and, but for int8, of all else in the forward pass.
 
     "auto" is float32, but bfloat16 on a CUDA device whose tensor cores compute in it
     (compute capability 8.0, Ampere, or newer).
+
+    Raises
+    ------
+    DeviceError
+        If the device does not compute in it.
     """
+    if precision == "int8" and device.type != "cpu":
+        raise DeviceError(
+            f'precision="int8" is for inference on a CPU, not on {str(device)!r}. Use '
+            'device="cpu", or precision="bfloat16" or "float16".'
+        )
     if precision != "auto":
         return PRECISIONS[precision]
     if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
@@ -76,7 +87,14 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def token_budget(device: torch.device, widest_layer: int) -> int:
+def float_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Give the dtype of weights as they are loaded, and of what lies between linear layers."""
+    return torch.float32 if dtype == torch.int8 else dtype
+
+
+def token_budget(
+    device: torch.device, widest_layer: int, dtype: torch.dtype = torch.float32
+) -> int:
     """Tokens in one batch, padding counted, for ``batch_size="auto"``.
 
     Parameters
@@ -85,10 +103,14 @@ def token_budget(device: torch.device, widest_layer: int) -> int:
         Where the batch will run.
     widest_layer : int
         Columns of the widest activation, the feed-forward layer's.
+    dtype : torch.dtype, default=torch.float32
+        What `resolve_precision` gives.
     """
     if device.type != "cpu":
         return GPU_TOKENS
-    return max(256, CPU_ACTIVATION_BYTES // (4 * widest_layer))
+    # An int8 layer holds an activation as int8, int32 and float32 by turns.
+    copies = 4 if dtype == torch.int8 else 1
+    return max(256, CPU_ACTIVATION_BYTES // (4 * widest_layer * copies))
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -92,9 +92,11 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
     device : str, default="auto"
         "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
         "cuda:1", "mps".
-    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
         Number format of the weights and the computation. "auto" is float32, but bfloat16 on a
-        CUDA device that computes in it (Ampere or newer). The result is float32 always.
+        CUDA device that computes in it (Ampere or newer). With "int8", for CPUs with AVX512-VNNI
+        only, linear layers round their weights and inputs to 8 bits, and all else is float32: the
+        fastest on such a CPU, and the least exact. The result is float32 always.
     save_weights : {"auto", True, False}, default="auto"
         Whether a pickle of the fitted estimator holds the weights. By default ("auto", False) it
         refers to them by name, revision and digest, and is small; they must be there when it is

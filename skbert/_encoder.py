@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from skbert._checkpoint import Checkpoint, read_json
-from skbert._device import token_budget
+from skbert._device import float_dtype, token_budget
 from skbert._encoding import TextTokenizer
+from skbert._int8 import check_int8, use_int8_layers
 from skbert._loading import load_model, load_tokenizer
 from skbert._packing import can_pack, show_head_first_tokens, use_packed_attention
 from skbert._prepack import can_prepack, prepack_linear_layers
@@ -29,7 +30,7 @@ class Encoder:
     tokenizer : TextTokenizer
         Its tokenizer.
     device, dtype : torch.device, torch.dtype
-        Where and in what precision it computes.
+        Where and in what precision it computes; with int8, all but linear layers in float32.
     default_max_length : int
         Tokens that the checkpoint's own files recommend at most.
     longest_input : int
@@ -111,7 +112,7 @@ def _load(
     folder: Path, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
 ) -> Encoder:
     tokenizer = load_tokenizer(folder)
-    model, random = load_model(folder, dtype)
+    model, random = load_model(folder, float_dtype(dtype))
     if random and hasattr(model, "pooler"):
         model.pooler = None  # what it would compute is random
     encoder = make_encoder(model, tokenizer, folder, device, dtype)
@@ -151,7 +152,7 @@ def make_encoder(
         default_max_length=_recommended_length(folder, tokenizer, longest),
         longest_input=longest,
         has_pooler=getattr(model.base_model, "pooler", None) is not None,
-        max_tokens=token_budget(device, _widest_layer(model.config)),
+        max_tokens=token_budget(device, _widest_layer(model.config), dtype),
         can_pad=packable or _padding_is_masked(model, text_tokenizer),
         packed=packable and device.type == "cpu",
     )
@@ -166,9 +167,18 @@ def read_packed(encoder: Encoder, *, first_tokens: bool = False) -> None:
 
 
 def ready_for_inference(encoder: Encoder, *, first_tokens: bool = False) -> None:
-    """Lay the model out for its device; it cannot be trained any more."""
+    """Lay the model out for its device; it cannot be trained any more.
+
+    Raises
+    ------
+    DeviceError
+        If it shall compute in int8 and this machine does not.
+    """
     read_packed(encoder, first_tokens=first_tokens)
-    if encoder.device.type == "cpu" and can_prepack(encoder.dtype):
+    if encoder.dtype == torch.int8:
+        check_int8()
+        use_int8_layers(encoder.model)
+    if encoder.device.type == "cpu" and can_prepack(float_dtype(encoder.dtype)):
         prepack_linear_layers(encoder.model)
     encoder.model.to(encoder.device)
 

@@ -27,7 +27,7 @@ from skbert._callbacks import CallbackSupportMixin, FitCallbacks
 from skbert._checkpoint import DEFAULT_MODEL, find_checkpoint
 from skbert._encoder import Encoder, make_encoder, read_packed
 from skbert._encoding import Encodings
-from skbert._exceptions import InputError
+from skbert._exceptions import InputError, ParameterError
 from skbert._layers import freeze_parameters
 from skbert._loading import load_config, load_model, load_tokenizer, model_from_weights, renew_head
 from skbert._optimization import Recipe
@@ -138,6 +138,11 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         data : mapping
             What callbacks may see: X, y and metadata.
         """
+        if self.precision == "int8":
+            raise ParameterError(
+                'precision="int8" is for prediction: weights cannot be trained in it. Fit with '
+                'another precision, then set_params(precision="int8") before predict.'
+            )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows, held_out = self._hold_out(task, seed)
         earlier = self._earlier_state(task)

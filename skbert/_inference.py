@@ -187,7 +187,8 @@ def _forward_packed(
         n_tokens = n_windows * length
         block = vectors[0, token : token + n_tokens].view(n_windows, length, -1)
         if isinstance(outputs, HiddenStates) and outputs.pooler:
-            yield encoder.model.pooler(block.to(encoder.dtype)).float().unsqueeze(1), None
+            states = block.to(_device.float_dtype(encoder.dtype))
+            yield encoder.model.pooler(states).float().unsqueeze(1), None
         else:
             owned = encodings.owned[rows[window : window + n_windows]]
             yield block, _owned_mask(owned, length, encoder.device)

@@ -146,9 +146,10 @@ class BertTokenClassifier(FineTunedEstimator):
     device : str, default="auto"
         "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
         "cuda:1", "mps".
-    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
         Number format of the computation; weights are trained in float32 always. "auto" is
-        float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer).
+        float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
+        for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
     verbose : int, default=0
         1 shows a progress bar in `fit` and in prediction.
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbert._base import BertEstimator, warn_of_truncation
 from skbert._checkpoint import find_checkpoint
+from skbert._device import float_dtype
 from skbert._encoder import Encoder, make_encoder, ready_for_inference
 from skbert._encoding import Encodings
 from skbert._exceptions import CheckpointError, InputError, ParameterError
@@ -198,7 +199,7 @@ class TrainedEstimator(BertEstimator):
         device, dtype = self._placement()
         model = model_from_weights(
             model_config(self._state), weight_tensors(self._state), self._auto_class
-        ).to(dtype)
+        ).to(float_dtype(dtype))
         encoder = make_encoder(model, tokenizer_of(self._state), None, device, dtype)
         ready_for_inference(encoder, first_tokens=self._reads_first_tokens)
         return encoder
