@@ -10,6 +10,7 @@ import _fine_tuning_memory
 import _fine_tuning_prediction
 import _fine_tuning_quality
 import _fine_tuning_speed
+import _grid_search
 import _imports
 import _memory
 import _numbers
@@ -19,7 +20,15 @@ from _report import machine, print_machine
 
 HERE = Path(__file__).resolve().parent
 BESIDE_THE_TRAINER = ("fine-tuning-speed", "fine-tuning-quality", "fine-tuning-memory")
-PARTS = ("import", "memory", "numbers", "speed", *BESIDE_THE_TRAINER, "fine-tuning-prediction")
+PARTS = (
+    "import",
+    "memory",
+    "numbers",
+    "speed",
+    "grid-search",
+    *BESIDE_THE_TRAINER,
+    "fine-tuning-prediction",
+)
 ONLY = f"these parts alone, the file's other figures are kept: {', '.join(PARTS)}"
 QUICK_ROUNDS = 3
 QUICK_MEMORY_TEXTS = 20_000
@@ -86,6 +95,8 @@ def measure(part, folder, options):
         return _fine_tuning_memory.measure(folder)
     if part == "fine-tuning-prediction":
         return _fine_tuning_prediction.measure(folder, rounds=options.rounds, quick=options.quick)
+    if part == "grid-search":
+        return _grid_search.measure(folder, rounds=options.rounds, quick=options.quick)
     if part == "numbers":
         return _numbers.measure(folder, quick=options.quick)
     return _speed.measure(folder, rounds=options.rounds, quick=options.quick)

@@ -326,7 +326,8 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             return
         texts, positions = [distinct.texts[row] for row in rows], distinct.firsts[rows]
         if are_workers_asked(self.n_jobs):
-            parts = embed_in_workers(self._job(encoder, reading), texts, positions, self.n_jobs)
+            job = self._job(encoder, reading)
+            parts = embed_in_workers(job, texts, positions, bar, self.n_jobs)
         else:
             most = None if self.cache is None else WRITTEN_AT_ONCE
             parts = embed_texts(encoder, reading, texts, positions, bar, most_characters=most)

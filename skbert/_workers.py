@@ -76,7 +76,7 @@ class Job:
 
 
 def embed_in_workers(
-    job: Job, texts: Sequence[str], positions: NDArray[np.int64], n_jobs: int | None
+    job: Job, texts: Sequence[str], positions: NDArray[np.int64], bar: Any, n_jobs: int | None
 ) -> Iterator[Embedded]:
     """Compute vectors shard by shard, in joblib's active backend.
 
@@ -88,6 +88,8 @@ def embed_in_workers(
         Clean texts.
     positions : ndarray of int64, shape (n_texts,)
         Their numbers in the caller's X, for errors.
+    bar : tqdm bar
+        Counts the texts.
     n_jobs : int or None
         As joblib takes it.
 
@@ -112,7 +114,9 @@ def embed_in_workers(
     return_as = "generator_unordered" if one_by_one else "list"
     # Not more workers than shards: with several GPUs that is one worker a device.
     n_jobs = min(n_workers, len(shards))
-    yield from joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as=return_as)(calls)
+    for part in joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as=return_as)(calls):
+        bar.update(len(part.rows))
+        yield part
 
 
 def are_workers_asked(n_jobs: int | None) -> bool:
@@ -152,7 +156,7 @@ def cut(texts: Sequence[str], n_shards: int) -> list[slice]:
     """Cut texts into at most so many shards of about equally many characters."""
     # One more for each text: empty ones need special tokens, too.
     done = np.cumsum([len(text) + 1 for text in texts])
-    ends = np.searchsorted(done, done[-1] * np.arange(1, n_shards) / n_shards)
+    ends = np.searchsorted(done, done[-1] * np.arange(1, n_shards) / n_shards, side="right")
     bounds = np.unique([0, *ends, len(texts)])
     return [slice(int(start), int(stop)) for start, stop in pairwise(bounds)]
 

@@ -47,11 +47,17 @@ def test_checking_makes_nothing(path):
     assert not path.exists()
 
 
+def fail_in_the_middle(path: Path) -> None:
+    with writing(path) as connection:
+        connection.execute("UPDATE counts SET hits = 5")
+        connection.execute("SELECT * FROM absent")
+
+
 def test_transaction_is_all_or_nothing(path):
     with pytest.raises(CacheError, match="UNIQUE"):
         put(path, "a", "b", "a")
-    with pytest.raises(CacheError, match="no such table"), writing(path) as connection:
-        connection.executescript("UPDATE counts SET hits = 5; SELECT * FROM absent")
+    with pytest.raises(CacheError, match="no such table"):
+        fail_in_the_middle(path)
     assert names(path) == []
     with connected(path) as connection:
         assert connection.execute("SELECT hits FROM counts").fetchone() == (0,)

@@ -74,7 +74,7 @@ class TestDevices:
 
         monkeypatch.setattr(_workers.joblib, "Parallel", Parallel)
         job = _workers.Job(None, None, "auto", "float32", None, "")
-        assert list(embed_in_workers(job, ["a"] * 6, np.arange(6), 4)) == []
+        assert list(embed_in_workers(job, ["a"] * 6, np.arange(6), None, 4)) == []
         assert calls == [2, ("cuda:0", 3, [0, 1, 2]), ("cuda:1", 3, [3, 4, 5])]
 
 
@@ -194,25 +194,25 @@ class TestJob:
         assert job.load().dtype == torch.bfloat16
 
 
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    distributed = pytest.importorskip("distributed")
+    import dask
+
+    place = {"temporary-directory": str(tmp_path_factory.mktemp("dask"))}
+    with (
+        dask.config.set(place),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
 class TestDask:
     """A real cluster: two worker processes on this machine."""
-
-    @pytest.fixture(scope="class")
-    def client(self, tmp_path_factory):
-        distributed = pytest.importorskip("distributed")
-        import dask
-
-        # Workers leave their files in the test's folder and find the tests' own modules.
-        place = {"temporary-directory": str(tmp_path_factory.mktemp("dask"))}
-        with (
-            dask.config.set(place),
-            distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-            ) as cluster,
-            distributed.Client(cluster) as client,
-        ):
-            client.wait_for_workers(2, timeout=60)
-            yield client
 
     def test_same_as_one_process(self, client, tiny_bert, tmp_path):
         X = many_texts(80)
