@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skbert._cache_entries import bytes_in_use
+from skbert._cache_entries import COUNTS, bytes_in_use
 from skbert._cache_file import check, connected, writing
 from skbert._exceptions import ParameterError
 
@@ -93,41 +93,40 @@ class EmbeddingCache:
         return int(self.info()["entries"])
 
     def clear(self) -> None:
-        """Delete all entries, and set the counts of hits and misses to 0."""
+        """Delete all entries, and set this process's counts of hits and misses to 0."""
+        COUNTS.pop(self.path, None)
         check(self.path)
         if not self.path.exists():
             return
         with writing(self.path) as connection:
             connection.execute("DELETE FROM vectors")
             connection.execute("DELETE FROM used")
-            connection.execute("UPDATE counts SET hits = 0, misses = 0")
         with connected(self.path) as connection:
             connection.execute("VACUUM")
 
     def info(self) -> dict[str, Any]:
-        """Tell what the store holds and how it was used, by all processes.
+        """Tell what the store holds, and how this process used it.
 
         Returns
         -------
         info : dict
             ``path``; ``entries``, the number of stored texts (one text with two settings counts
-            twice); ``bytes`` in use; ``max_bytes``; ``hits`` and ``misses``, the texts that were
-            found or not since the file was made or cleared.
+            twice); ``bytes`` in use; ``max_bytes``; ``hits`` and ``misses``, the texts that this
+            process found or did not find there, each counted once a `transform`.
         """
         check(self.path)
-        entries = size = hits = misses = 0
+        entries = size = 0
         if self.path.exists():
             with connected(self.path) as connection:
                 (entries,) = connection.execute("SELECT count(*) FROM used").fetchone()
-                hits, misses = connection.execute("SELECT hits, misses FROM counts").fetchone()
                 size = bytes_in_use(connection)
         return {
             "path": self.path,
             "entries": entries,
             "bytes": size,
             "max_bytes": self.max_bytes,
-            "hits": hits,
-            "misses": misses,
+            "hits": COUNTS[self.path]["hits"],
+            "misses": COUNTS[self.path]["misses"],
         }
 
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import zlib
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skbert._cache_file import PAGE_BYTES, connected, damaged, writing
-from skbert._distinct import Embedded
+from skbert._distinct import Embedded, Vectors
 
 KEYS_A_QUERY = 500  # older versions of SQLite take at most 999
 # What an entry needs beside its vector: its key, twice, and the small columns.
 ENTRY_BYTES = 140
 # A full store is emptied to this share, so that not every write has to make room.
 FILLED_AFTER_EVICTION = 0.9
+
+# Texts that this process found, or did not find, by file: "hits" and "misses".
+COUNTS: defaultdict[Path, Counter[str]] = defaultdict(Counter)
+_LOCK = threading.Lock()
 
 # key, n_tokens, n_features, lost, crc, data: as in the table.
 Entry = tuple[bytes, int | None, int, int, int, bytes]
@@ -33,7 +40,7 @@ def look_up(path: Path, keys: Sequence[bytes], *, recency: bool) -> Iterator[Emb
     keys : sequence of bytes
         Distinct keys.
     recency : bool
-        Whether to note that these entries were just used.
+        Whether to note that these entries were used now.
 
     Yields
     ------
@@ -45,24 +52,28 @@ def look_up(path: Path, keys: Sequence[bytes], *, recency: bool) -> Iterator[Emb
     CacheError
         If the file cannot be used or an entry is not what was written.
     """
-    ids: list[int] = []
+    used: list[int] = []
+    n_hits = 0
     with connected(path) as connection:
+        (now,) = connection.execute("SELECT tick FROM clock").fetchone()
         for start in range(0, len(keys), KEYS_A_QUERY):
             some = keys[start : start + KEYS_A_QUERY]
             found = connection.execute(
-                "SELECT key, n_tokens, n_features, lost, crc, data, id FROM vectors "
-                f"WHERE key IN ({', '.join('?' * len(some))})",
+                "SELECT key, n_tokens, n_features, lost, crc, data, id, tick "
+                f"FROM vectors JOIN used USING (id) WHERE key IN ({_marks(some)})",
                 some,
             ).fetchall()
             if found:
                 row_of = {key: start + number for number, key in enumerate(some)}
                 rows = np.array([row_of[entry[0]] for entry in found], np.int64)
                 lost = np.array([entry[3] for entry in found], np.int64)
-                yield Embedded(rows, [_vector(path, entry) for entry in found], lost)
-                ids += [entry[-1] for entry in found]
-        connection.execute("BEGIN IMMEDIATE")
-        _record_use(connection, ids, len(keys), recency=recency)
-        connection.execute("COMMIT")
+                yield Embedded(rows, _vectors(path, found), lost)
+                n_hits += len(found)
+                used += [entry[6] for entry in found if entry[7] < now]
+        if recency and used:
+            _set_ticks(connection, used, now)
+    with _LOCK:
+        COUNTS[path].update(hits=n_hits, misses=len(keys) - n_hits)
 
 
 def store(path: Path, keys: Sequence[bytes], part: Embedded, *, max_bytes: int | None) -> None:
@@ -99,10 +110,11 @@ def store(path: Path, keys: Sequence[bytes], part: Embedded, *, max_bytes: int |
             entries,
         )
         connection.execute(
-            "INSERT INTO used SELECT id, (SELECT tick FROM counts), length(data) + ? "
+            "INSERT INTO used SELECT id, (SELECT tick FROM clock), length(data) + ? "
             "FROM vectors WHERE id > ?",
             (ENTRY_BYTES, last),
         )
+        connection.execute("UPDATE clock SET tick = tick + 1")
 
 
 def _entry(key: bytes, vector: np.ndarray[Any, Any], lost: int) -> Entry:
@@ -112,34 +124,34 @@ def _entry(key: bytes, vector: np.ndarray[Any, Any], lost: int) -> Entry:
     return key, n_tokens, n_features, lost, _crc(key, n_tokens, n_features, lost, data), data
 
 
-def _vector(path: Path, entry: tuple[Any, ...]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    key, n_tokens, n_features, lost, crc, data = entry[:6]
-    shape = (n_features,) if n_tokens is None else (n_tokens, n_features)
-    if len(data) != 4 * np.prod(shape) or crc != _crc(key, n_tokens, n_features, lost, data):
-        raise damaged(path, "a stored vector is not the one that was written")
-    # A copy in this machine's own order of bytes, which can be written to.
-    return np.frombuffer(data, "<f4").reshape(shape).astype(np.float32)
+def _vectors(path: Path, entries: list[tuple[Any, ...]]) -> Vectors:
+    """Arrays of entries, verified; copies, so that they can be written to."""
+    arrays = []
+    for key, n_tokens, n_features, lost, crc, data, *_ in entries:
+        shape = (n_features,) if n_tokens is None else (n_tokens, n_features)
+        if len(data) != 4 * prod(shape) or crc != _crc(key, n_tokens, n_features, lost, data):
+            raise damaged(path, "a stored vector is not the one that was written")
+        arrays.append(np.frombuffer(data, "<f4").reshape(shape))
+    if arrays[0].ndim == 1:
+        return np.stack(arrays).astype(np.float32, copy=False)
+    return [array.astype(np.float32) for array in arrays]
 
 
 def _crc(key: bytes, n_tokens: int | None, n_features: int, lost: int, data: bytes) -> int:
     return zlib.crc32(data, zlib.crc32(key + f"{n_tokens} {n_features} {lost}".encode()))
 
 
-def _record_use(
-    connection: sqlite3.Connection, ids: Sequence[int], n_asked: int, *, recency: bool
-) -> None:
-    """Count hits and misses, and begin a new tick, the unit of recency: one for each `look_up`."""
-    connection.execute(
-        "UPDATE counts SET tick = tick + 1, hits = hits + ?, misses = misses + ?",
-        (len(ids), n_asked - len(ids)),
-    )
-    for start in range(0, len(ids) if recency else 0, KEYS_A_QUERY):
+def _set_ticks(connection: sqlite3.Connection, ids: Sequence[int], tick: int) -> None:
+    """Note a use. Once between two writes is enough: only a write drops entries."""
+    connection.execute("BEGIN IMMEDIATE")
+    for start in range(0, len(ids), KEYS_A_QUERY):
         some = ids[start : start + KEYS_A_QUERY]
-        connection.execute(
-            "UPDATE used SET tick = (SELECT tick FROM counts) "
-            f"WHERE id IN ({', '.join('?' * len(some))})",
-            some,
-        )
+        connection.execute(f"UPDATE used SET tick = ? WHERE id IN ({_marks(some)})", [tick, *some])
+    connection.execute("COMMIT")
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _make_room(connection: sqlite3.Connection, entries: list[Entry], max_bytes: int) -> list[Entry]:

@@ -41,8 +41,8 @@ CREATE TABLE vectors (
 );
 -- Apart, because it changes at each use: small rows, so that few pages are written.
 CREATE TABLE used (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, bytes INTEGER NOT NULL);
-CREATE TABLE counts (tick INTEGER NOT NULL, hits INTEGER NOT NULL, misses INTEGER NOT NULL);
-INSERT INTO counts VALUES (0, 0, 0);
+CREATE TABLE clock (tick INTEGER NOT NULL);  -- it ticks at each write
+INSERT INTO clock VALUES (0);
 COMMIT;
 PRAGMA journal_mode = WAL;
 """

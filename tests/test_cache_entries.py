@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from skbert import CacheError
-from skbert._cache_entries import bytes_in_use, look_up, store
+from skbert._cache_entries import COUNTS, bytes_in_use, look_up, store
 from skbert._cache_file import connected
 from skbert._distinct import Embedded
 
@@ -44,9 +44,9 @@ def read(path: Path, *numbers: int, recency: bool = False) -> dict[int, tuple[np
     return found
 
 
-def counts(path: Path) -> tuple[int, int, int]:
+def ticks(path: Path) -> list[int]:
     with connected(path) as connection:
-        return connection.execute("SELECT tick, hits, misses FROM counts").fetchone()
+        return [row[0] for row in connection.execute("SELECT tick FROM used ORDER BY id")]
 
 
 def test_what_was_written_comes_back(path):
@@ -98,7 +98,20 @@ def test_hits_and_misses_are_counted(path):
     write(path, 1, 2, 3)
     read(path, 1, 2, 8)
     read(path, 3)
-    assert counts(path) == (2, 3, 1)
+    assert COUNTS[path] == {"hits": 3, "misses": 1}
+
+
+def test_only_the_first_use_after_a_write_is_noted(path):
+    """A grid search that finds everything writes nothing."""
+    write(path, 1, 2)
+    write(path, 3)
+    assert ticks(path) == [0, 0, 1]
+    read(path, 1, 3, recency=True)
+    assert ticks(path) == [2, 0, 2]
+    before = path.read_bytes()
+    read(path, 1, 3, recency=True)
+    read(path, 1, 2, 3)
+    assert path.read_bytes() == before
 
 
 def test_stored_as_raw_little_endian_numbers(path):
@@ -185,7 +198,8 @@ def test_a_failed_write_leaves_nothing(path):
         connection.execute("DROP TABLE used")
     with pytest.raises(CacheError, match="no such table"):
         write(path, 2)
-    assert sorted(read(path, 1, 2)) == [1]
+    with connected(path) as connection:
+        assert connection.execute("SELECT count(*) FROM vectors").fetchone() == (1,)
 
 
 def test_plain_sqlite_can_read_it(path):

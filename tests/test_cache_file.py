@@ -49,7 +49,7 @@ def test_checking_makes_nothing(path):
 
 def fail_in_the_middle(path: Path) -> None:
     with writing(path) as connection:
-        connection.execute("UPDATE counts SET hits = 5")
+        connection.execute("UPDATE clock SET tick = 5")
         connection.execute("SELECT * FROM absent")
 
 
@@ -60,7 +60,7 @@ def test_transaction_is_all_or_nothing(path):
         fail_in_the_middle(path)
     assert names(path) == []
     with connected(path) as connection:
-        assert connection.execute("SELECT hits FROM counts").fetchone() == (0,)
+        assert connection.execute("SELECT tick FROM clock").fetchone() == (0,)
 
 
 def other_sqlite(path: Path) -> None:
