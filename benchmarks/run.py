@@ -10,6 +10,7 @@ import _fine_tuning_memory
 import _fine_tuning_prediction
 import _fine_tuning_quality
 import _fine_tuning_speed
+import _flat_memory
 import _grid_search
 import _imports
 import _memory
@@ -26,6 +27,7 @@ PARTS = (
     "numbers",
     "speed",
     "grid-search",
+    "flat-memory",
     *BESIDE_THE_TRAINER,
     "fine-tuning-prediction",
 )
@@ -95,6 +97,8 @@ def measure(part, folder, options):
         return _fine_tuning_memory.measure(folder)
     if part == "fine-tuning-prediction":
         return _fine_tuning_prediction.measure(folder, rounds=options.rounds, quick=options.quick)
+    if part == "flat-memory":
+        return _flat_memory.measure(folder)
     if part == "grid-search":
         return _grid_search.measure(folder, rounds=options.rounds, quick=options.quick)
     if part == "numbers":
