@@ -78,14 +78,20 @@ def extraction_pipeline(folder, batch_size):
 def skrub_encoder(folder):
     """Load skrub's encoder of sentence-transformers models, fitted."""
     import pandas as pd
+
+    encoder = skrub_estimator(folder)
+    encoder.fit(pd.Series(["a text", "another"], name="text"))
+    # It divides all vectors by one number of its own; the unit length takes that out again.
+    return lambda texts: _unit(encoder.transform(pd.Series(texts, name="text")).to_numpy())
+
+
+def skrub_estimator(folder):
+    """Give skrub's encoder with all features, unfitted."""
     import skrub
 
     # TextEncoder was renamed LLMEncoder in skrub 0.11.
     Encoder = getattr(skrub, "LLMEncoder", None) or skrub.TextEncoder
-    encoder = Encoder(model_name=str(folder), n_components=None, device="cpu")
-    encoder.fit(pd.Series(["a text", "another"], name="text"))
-    # It divides all vectors by one number of its own; the unit length takes that out again.
-    return lambda texts: _unit(encoder.transform(pd.Series(texts, name="text")).to_numpy())
+    return Encoder(model_name=str(folder), n_components=None, device="cpu")
 
 
 def has_skrub():

@@ -12,6 +12,8 @@ import _fine_tuning_memory
 import _fine_tuning_prediction
 import _fine_tuning_quality
 import _fine_tuning_speed
+import _flat_memory
+import _grid_search
 import _imports
 import _int8
 import _memory
@@ -28,6 +30,8 @@ PARTS = {
     "memory": lambda folder, o: _memory.measure(folder, n_texts=o.memory_texts),
     "numbers": lambda folder, o: _numbers.measure(folder, quick=o.quick),
     "speed": lambda folder, o: _speed.measure(folder, rounds=o.rounds, quick=o.quick),
+    "grid-search": lambda folder, o: _grid_search.measure(folder, rounds=o.rounds, quick=o.quick),
+    "flat-memory": lambda folder, o: _flat_memory.measure(folder),
     "int8": lambda folder, o: _int8.measure(folder, rounds=o.rounds, quick=o.quick),
     "fine-tuning-speed": lambda folder, o: _fine_tuning_speed.measure(
         folder, rounds=o.rounds, quick=o.quick

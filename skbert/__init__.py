@@ -1,8 +1,10 @@
 """BERT as ordinary scikit-learn estimators."""
 
+from skbert._cache import EmbeddingCache
 from skbert._classifier import BertClassifier
 from skbert._embedder import BertEmbedder
 from skbert._exceptions import (
+    CacheError,
     CheckpointChangedError,
     CheckpointError,
     CheckpointNotFoundError,
@@ -32,11 +34,13 @@ __all__ = [
     "BertQuestionAnswerer",
     "BertRegressor",
     "BertTokenClassifier",
+    "CacheError",
     "CheckpointChangedError",
     "CheckpointError",
     "CheckpointNotFoundError",
     "CheckpointWarning",
     "DeviceError",
+    "EmbeddingCache",
     "Entity",
     "InputError",
     "InterruptedTrainingWarning",

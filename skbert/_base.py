@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import numbers
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from skbert._checkpoint import Checkpoint, checkpoint_files, find_checkpoint, find_same_checkpoint
-from skbert._device import PRECISIONS, resolve_device, resolve_precision
-from skbert._encoder import Encoder, load_encoder
+from skbert._checkpoint import checkpoint_files, find_checkpoint, find_same_checkpoint
+from skbert._device import PRECISIONS, free_cached_memory, resolve_device, resolve_precision
+from skbert._encoder import Encoder, let_go, load_encoder, load_same
 from skbert._exceptions import ParameterError, TruncationWarning, stacklevel_of_caller
 from skbert._inputs import check_texts
 
@@ -143,7 +142,8 @@ class BertEstimator(BaseEstimator):
 
     def _find_and_load(self) -> Encoder:
         """Find the checkpoint that the parameters name, and load it."""
-        return self._load(*find_checkpoint(str(self.model), self.revision))
+        found = find_checkpoint(str(self.model), self.revision)
+        return load_encoder(*found, *self._placement())
 
     def _loaded(self) -> Encoder:
         """Give the weights of the fit; load them again after unpickling or for another device."""
@@ -156,28 +156,31 @@ class BertEstimator(BaseEstimator):
 
     def _load_fitted(self) -> Encoder:
         """Load the weights that the estimator was fitted with, for inference."""
-        if "_files" in vars(self):
-            return self._load_carried(self._files)
-        return self._load(find_same_checkpoint(self.checkpoint_), self.checkpoint_)
+        return load_same(self.checkpoint_, vars(self).get("_files"), *self._placement())
 
     def _placement(self) -> tuple[torch.device, torch.dtype]:
         device = resolve_device(self.device)
         return device, resolve_precision(self.precision, device)
 
-    def _load(self, folder: Path, checkpoint: Checkpoint) -> Encoder:
-        return load_encoder(folder, checkpoint, *self._placement())
+    def release(self) -> Self:
+        """Drop the loaded weights, and give cached memory back to the device.
 
-    def _load_carried(self, files: Mapping[str, NDArray[np.uint8]]) -> Encoder:
-        """Load the files that a pickle carried: through a folder, as any other checkpoint."""
-        with tempfile.TemporaryDirectory(prefix="skbert-") as name:
-            folder = Path(name)
-            for relative, content in files.items():
-                target = folder / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content.tobytes())
-            found = Checkpoint(str(folder), None, self.checkpoint_.digest)
-            find_same_checkpoint(found)
-            return self._load(folder, self.checkpoint_)
+        The estimator stays fitted: what needs the weights again loads them again. The memory is
+        free when nothing else holds them; clones in the same process share them, so release
+        these too. Worker processes of ``n_jobs`` hold weights of their own until they end.
+
+        Returns
+        -------
+        self : estimator
+            The estimator, still fitted.
+        """
+        encoder = self.__dict__.pop("_encoder", None)
+        device = None if encoder is None else encoder.device
+        del encoder
+        let_go()
+        if device is not None:
+            free_cached_memory(device)
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         state = {k: v for k, v in super().__getstate__().items() if k != "_encoder"}

@@ -171,6 +171,12 @@ def weights_digest(folder: Path) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
+def files_version(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, size and time of the small files beside the weights: tokenizer and configuration."""
+    files = [*folder.glob("*.json"), *folder.glob("*.txt"), *folder.glob("*.model")]
+    return tuple((file.name, *_version(file)) for file in sorted(files))
+
+
 def _version(file: Path) -> tuple[int, int]:
     status = file.stat()
     return status.st_size, status.st_mtime_ns

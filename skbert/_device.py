@@ -138,6 +138,8 @@ def free_cached_memory(device: torch.device) -> None:
     """Give memory that torch keeps for reuse back to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,19 +23,31 @@ from skbert._base import (
     warn_of_truncation,
     whole_number,
 )
+from skbert._cache import EmbeddingCache, as_cache
+from skbert._cache_entries import look_up, store
+from skbert._cache_file import check
 from skbert._checkpoint import DEFAULT_MODEL, find_same_checkpoint
+from skbert._distinct import DistinctTexts, Embedded, Vectors
+from skbert._embedding import Reading, embed_texts, text_keys
 from skbert._encoder import Encoder
-from skbert._encoding import Encodings, TextTokenizer, chunks
 from skbert._exceptions import ParameterError
-from skbert._inference import Head, HiddenStates, Progress, run_batches, work_ahead
-from skbert._pooling import POOLINGS, every_token, merge_windows, unit_length
+from skbert._inference import HiddenStates
+from skbert._pooling import POOLINGS
 from skbert._progress import progress_bar
 from skbert._sentence_transformers import own_pooling
+from skbert._workers import Job, are_workers_asked, embed_in_workers
+
+# Characters in a chunk where there is a cache: a few seconds of work, which a crash can lose.
+WRITTEN_AT_ONCE = 500_000
 
 
 def _is_layers(value: Any) -> bool:
     layers = value if isinstance(value, tuple | list) else [value]
     return len(layers) > 0 and all(is_integer(layer) for layer in layers)
+
+
+def _is_cache(value: Any) -> bool:
+    return value is None or (isinstance(value, str | Path | EmbeddingCache) and value != "")
 
 
 def _gives_one_vector_a_text(embedder: BertEmbedder) -> bool:
@@ -97,6 +110,16 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         CUDA device that computes in it (Ampere or newer). With "int8", for CPUs with AVX512-VNNI
         only, linear layers round their weights and inputs to 8 bits, and all else is float32: the
         fastest on such a CPU, and the least exact. The result is float32 always.
+    cache : None, str, Path or EmbeddingCache, default=None
+        Where vectors are kept on disk, one entry a text: a file, which is made if it does not
+        exist. Only texts that no earlier `transform` has met, in this process or another, with
+        the same weights and settings, are computed (see `EmbeddingCache`). Vectors differ from
+        computed ones by rounding at most.
+    n_jobs : int, default=None
+        Workers among which `transform` divides the texts; -1 for one a core, None for 1 or what
+        `joblib.parallel_config` says. Each loads the weights once. On a CPU one process uses all
+        cores already; with several GPUs there is one worker a device. With
+        ``joblib.parallel_config(backend="dask")`` the workers are those of a Dask cluster.
     save_weights : {"auto", True, False}, default="auto"
         Whether a pickle of the fitted estimator holds the weights. By default ("auto", False) it
         refers to them by name, revision and digest, and is small; they must be there when it is
@@ -120,11 +143,13 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
     SkbertError
         In `fit` and `transform`: `ParameterError` for an unusable parameter, `CheckpointError`
         for a model that cannot be found or loaded, `DeviceError` for a device that is not there,
-        `InputError` for an X that is no sequence of texts.
+        `CacheError` for a file that is not one of a cache, `InputError` for an X that is no
+        sequence of texts.
 
     See Also
     --------
     inspect_tokens : What the model reads of a text, token by token.
+    EmbeddingCache : Vectors kept on disk.
 
     Notes
     -----
@@ -157,6 +182,11 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         "overflow": one_of("truncate", "windows", "error"),
         "stride": whole_number(0, or_else=None),
         "missing": one_of("error", "empty", "zero"),
+        "cache": Rule(_is_cache, "None, the path of a file, or an EmbeddingCache"),
+        "n_jobs": Rule(
+            lambda value: value is None or (is_integer(value) and value != 0),
+            "None, or an integer that is not 0",
+        ),
         "save_weights": one_of("auto", True, False),
     }
 
@@ -176,6 +206,8 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         batch_size: int | str = "auto",
         device: str = "auto",
         precision: str = "auto",
+        cache: str | Path | EmbeddingCache | None = None,
+        n_jobs: int | None = None,
         save_weights: bool | str = "auto",
         verbose: int = 0,
     ) -> None:
@@ -192,6 +224,8 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         self.batch_size = batch_size
         self.device = device
         self.precision = precision
+        self.cache = cache
+        self.n_jobs = n_jobs
         self.save_weights = save_weights
         self.verbose = verbose
 
@@ -213,6 +247,8 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         self._check_params()
         self._forget_fit()
         self._check_X(X, reset=True)
+        if (cache := as_cache(self.cache)) is not None:
+            check(cache.path)  # now, not after a long transform
         encoder = self._find_and_load()
         max_length = self._resolve_max_length(encoder)
         pooling = self._resolve_pooling(encoder)
@@ -224,7 +260,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         self.n_features_out_ = encoder.hidden_size * n_layers
         return self
 
-    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+    def transform(self, X: Any) -> Vectors:
         """Embed texts.
 
         Parameters
@@ -252,81 +288,63 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             _blank(results, is_missing)
         return results
 
-    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32] | list[NDArray[np.float32]]:
-        """Vectors of clean texts, chunk by chunk, so that memory stays bounded."""
-        encoder = self._loaded()
-        vectors = np.empty((len(texts), self.n_features_out_), np.float32)
-        tokens: list[NDArray[np.float32]] = []
-        lost = np.zeros(len(texts), np.int64)
-
-        def encode(part: slice) -> tuple[slice, Encodings]:
-            return part, self._encode(encoder.tokenizer, texts, part)
-
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        """Clean texts → distinct → looked up → computed → written → in the caller's order."""
+        encoder, reading, cache = self._loaded(), self._reading(), as_cache(self.cache)
+        distinct = DistinctTexts(texts, self.n_features_out_, reading.pooling is not None)
+        keys = [] if cache is None else text_keys(encoder, reading, distinct.texts)
         with progress_bar(len(texts), "text", self.verbose) as bar:
-            for part, encodings in work_ahead(encode, chunks(texts), device=encoder.device):
-                lost[part] = encodings.lost_tokens
-                bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
-                if self.pooling_ is None:
-                    tokens += self._token_vectors(encoder, encodings, bar.update)
-                else:
-                    vectors[part] = self._text_vectors(encoder, encodings, bar.update)
+            bar.update(len(texts) - len(distinct.texts))
+            if cache is not None:
+                for part in look_up(cache.path, keys, recency=cache.max_bytes is not None):
+                    distinct.put(part)
+                    bar.update(len(part.rows))
+            for part in self._compute(encoder, reading, distinct, bar):
+                distinct.put(part)
+                if cache is not None:
+                    store(cache.path, keys, part, max_bytes=cache.max_bytes)
+        vectors, lost = distinct.results()
         warn_of_truncation(lost, self.max_length_, READ_WHOLE)
-        return vectors if self.pooling_ is not None else tokens
+        return vectors
 
-    def _encode(
-        self,
-        tokenizer: TextTokenizer,
-        texts: Sequence[str],
-        part: slice,
-        with_offsets: bool = False,
-    ) -> Encodings:
-        return tokenizer.encode(
-            texts[part],
+    def _reading(self) -> Reading:
+        """Give what to compute, by the parameters and the fitted attributes."""
+        return Reading(
             max_length=self.max_length_,
             overflow=self.overflow,
-            stride=self.stride,
-            with_offsets=with_offsets,
-            first_position=part.start,
+            stride=None if self.stride is None else int(self.stride),
+            states=self._states,
+            pooling=self.pooling_,
+            normalize=bool(self.normalize),
+            batch_size=None if self.batch_size == "auto" else int(self.batch_size),
         )
 
-    def _text_vectors(
-        self, encoder: Encoder, encodings: Encodings, progress: Progress
-    ) -> NDArray[np.float32]:
-        """One vector a text, (n_texts, n_features_out_)."""
-        assert self.pooling_ is not None
-        pooling = POOLINGS[self.pooling_]
-        one_a_window = np.ones_like(encodings.n_owned)
-        windows = self._run(encoder, encodings, pooling.pool, one_a_window, progress)
-        vectors = merge_windows(pooling, windows, encodings.text_bounds, encodings.n_owned)
-        return unit_length(vectors) if self.normalize else vectors
+    def _compute(
+        self, encoder: Encoder, reading: Reading, distinct: DistinctTexts, bar: Any
+    ) -> Iterator[Embedded]:
+        """Compute what is not done, here or in workers."""
+        rows = np.flatnonzero(~distinct.is_done)
+        if not len(rows):
+            return
+        texts, positions = [distinct.texts[row] for row in rows], distinct.firsts[rows]
+        if are_workers_asked(self.n_jobs):
+            job = self._job(encoder, reading)
+            parts = embed_in_workers(job, texts, positions, bar, self.n_jobs)
+        else:
+            most = None if self.cache is None else WRITTEN_AT_ONCE
+            parts = embed_texts(encoder, reading, texts, positions, bar, most_characters=most)
+        for part in parts:
+            yield part._replace(rows=rows[part.rows])
 
-    def _token_vectors(
-        self, encoder: Encoder, encodings: Encodings, progress: Progress
-    ) -> list[NDArray[np.float32]]:
-        """One array of token vectors a text, (n_tokens_i, n_features_out_)."""
-        rows = self._run(encoder, encodings, every_token, encodings.n_owned, progress)
-        if self.normalize:
-            rows = unit_length(rows)
-        last_row = np.concatenate([[0], np.cumsum(encodings.n_owned)])
-        # Copies, so that one text's vectors do not keep the whole chunk in memory.
-        return [part.copy() for part in np.split(rows, last_row[encodings.text_bounds[1:-1]])]
-
-    def _run(
-        self,
-        encoder: Encoder,
-        encodings: Encodings,
-        head: Head,
-        rows_per_window: NDArray[np.int64],
-        progress: Progress,
-    ) -> NDArray[np.float32]:
-        return run_batches(
-            encoder,
-            encodings,
-            self._states,
-            head,
-            batch_size=None if self.batch_size == "auto" else int(self.batch_size),
-            rows_per_window=rows_per_window,
-            progress=progress,
+    def _job(self, encoder: Encoder, reading: Reading) -> Job:
+        assert encoder.checkpoint is not None
+        return Job(
+            checkpoint=encoder.checkpoint,
+            files=vars(self).get("_files"),
+            device=self.device,
+            precision=str(encoder.dtype).removeprefix("torch."),
+            reading=reading,
+            identity=encoder.identity,
         )
 
     def _resolve_max_length(self, encoder: Encoder) -> int:
@@ -393,9 +411,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         return tags
 
 
-def _blank(
-    results: NDArray[np.float32] | list[NDArray[np.float32]], is_missing: NDArray[np.bool_]
-) -> None:
+def _blank(results: Vectors, is_missing: NDArray[np.bool_]) -> None:
     """Give missing texts vectors of zeros; no vectors at all where there is one a token."""
     for position in np.flatnonzero(is_missing):
         vectors = results[position]

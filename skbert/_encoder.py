@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from skbert._checkpoint import Checkpoint, read_json
+from skbert._checkpoint import Checkpoint, files_version, find_same_checkpoint, read_json
 from skbert._device import float_dtype, token_budget
 from skbert._encoding import TextTokenizer
 from skbert._int8 import check_int8, use_int8_layers
@@ -70,13 +77,27 @@ class Encoder:
         """Layers above the input embeddings."""
         return int(self.model.config.num_hidden_layers)
 
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of what it computes with: weights, configuration, tokenizer and precision."""
+        assert self.checkpoint is not None
+        config = self.model.config.to_dict()
+        computed = {name: config[name] for name in sorted(config.keys() - NAMES_OF_FILES)}
+        parts = [self.checkpoint.digest, self.tokenizer.digest, str(self.dtype), computed]
+        return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
 
 # What transformers, too, calls a tokenizer's length where none is set.
 NO_LIMIT = int(1e30)
 USUAL_LENGTH = 512  # BERT's own; taken where a checkpoint states no limit at all
+# Entries of a configuration that tell where it came from, not what the model computes.
+NAMES_OF_FILES = {"_name_or_path", "transformers_version", "architectures", "dtype"}
 
 # Encoders of this process, shared by clones and freed with the last estimator that holds them.
 _SHARED: weakref.WeakValueDictionary[Any, Encoder] = weakref.WeakValueDictionary()
+# The last one on a CPU is held beyond that: a grid search fits one clone after another, and each
+# would load it again. A GPU's memory is too scarce for that, but for a worker between two shards.
+_KEPT: list[Encoder] = []
 _LOCK = threading.RLock()
 
 
@@ -99,13 +120,61 @@ def load_encoder(
     CheckpointError
         If the tokenizer or the weights are missing, incomplete or of an unknown architecture.
     """
-    key = (folder.resolve(), checkpoint, str(device), dtype)
+    key = (folder.resolve(), files_version(folder), checkpoint, str(device), dtype)
     with _LOCK:
         encoder = _SHARED.get(key)
         if encoder is None:
+            let_go()  # first, so that two are not held at once
             encoder = _load(folder, checkpoint, device, dtype)
             _SHARED[key] = encoder
+        if device.type == "cpu":
+            keep(encoder)
         return encoder
+
+
+def load_same(
+    checkpoint: Checkpoint,
+    files: Mapping[str, NDArray[np.uint8]] | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Encoder:
+    """Load a checkpoint that was used before: where it lies, or from the files that a pickle held.
+
+    Raises
+    ------
+    CheckpointNotFoundError, CheckpointChangedError
+        If it is no longer there, or its weights are others now.
+    """
+    if files is None:
+        return load_encoder(find_same_checkpoint(checkpoint), checkpoint, device, dtype)
+    with TemporaryDirectory(prefix="skbert-") as name:
+        folder = Path(name)
+        for relative, content in files.items():
+            target = folder / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content.tobytes())
+        find_same_checkpoint(Checkpoint(name, None, checkpoint.digest))
+        return load_encoder(folder, checkpoint, device, dtype)
+
+
+def keep(encoder: Encoder) -> None:
+    """Hold an encoder, instead of the one held so far, until another is loaded or `let_go`."""
+    with _LOCK:
+        _KEPT[:] = [encoder]
+
+
+def kept(identity: str, device: torch.device) -> Encoder | None:
+    """Give the encoder that is held, if it is this one on this device."""
+    for encoder in list(_KEPT):
+        if encoder.device == device and encoder.identity == identity:
+            return encoder
+    return None
+
+
+def let_go() -> None:
+    """Hold no encoder any more."""
+    with _LOCK:
+        _KEPT.clear()
 
 
 def _load(

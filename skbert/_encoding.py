@@ -14,6 +14,7 @@ token of the text is owned exactly once, in order.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -130,6 +131,12 @@ class TextTokenizer:
         return probe.ids[:first], probe.ids[stop:]
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides which tokens it makes of a text."""
+        side = "end" if self.keep_end else "beginning"
+        return hashlib.sha256(f"{side} {self.backend.to_str()}".encode()).hexdigest()
+
+    @property
     def n_special_tokens(self) -> int:
         """Special tokens that each window needs beside its body."""
         return len(self.prefix) + len(self.suffix)
@@ -142,7 +149,7 @@ class TextTokenizer:
         overflow: str = "truncate",
         stride: int | None = None,
         with_offsets: bool = False,
-        first_position: int = 0,
+        positions: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Encodings:
         """Tokenise texts and cut them into windows.
 
@@ -158,8 +165,8 @@ class TextTokenizer:
             Tokens by which windows overlap; a quarter of the room for the body by default.
         with_offsets : bool, default=False
             Also keep the characters that each token was made from (slower).
-        first_position : int, default=0
-            Position of the first text in the caller's X, for error messages.
+        positions : sequence of int, default=None
+            Numbers of the texts in the caller's X, for error messages; from 0 on by default.
 
         Raises
         ------
@@ -177,7 +184,7 @@ class TextTokenizer:
             offsets=[_body(encoding.offsets, self.prefix, self.suffix) for encoding in tokenised]
             if with_offsets
             else None,
-            first_position=first_position,
+            positions=positions,
         )
 
     def windows(
@@ -188,7 +195,7 @@ class TextTokenizer:
         overflow: str = "truncate",
         stride: int | None = None,
         offsets: Sequence[list[tuple[int, int]]] | None = None,
-        first_position: int = 0,
+        positions: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Encodings:
         """Cut tokenised texts, given without special tokens, into windows; else as `encode`."""
         room, overlap = self.window_room(max_length, stride if overflow == "windows" else 0)
@@ -200,8 +207,9 @@ class TextTokenizer:
             if not body and not self.n_special_tokens:
                 body = [self.pad_id]  # a model cannot read nothing
             if len(body) > room and overflow == "error":
+                number = position if positions is None else positions[position]
                 raise TextTooLongError(
-                    f"X[{first_position + position}] has {len(body) + self.n_special_tokens} "
+                    f"X[{number}] has {len(body) + self.n_special_tokens} "
                     f"tokens, more than max_length={max_length}. Shorten it, or use "
                     'overflow="windows" (reads it whole) or overflow="truncate".'
                 )
@@ -269,12 +277,13 @@ class TextTokenizer:
             return list(encode(clean, add_special_tokens=special_tokens))
 
 
-def chunks(*columns: Sequence[str]) -> Iterator[slice]:
+def chunks(*columns: Sequence[str], most_characters: int | None = None) -> Iterator[slice]:
     """Cut many rows of texts into slices that are tokenised and computed one after another."""
+    most_characters = CHUNK_CHARACTERS if most_characters is None else most_characters
     start = characters = 0
     for position, row in enumerate(zip(*columns, strict=True)):
         length = sum(map(len, row))
-        full = position - start >= CHUNK_TEXTS or characters + length > CHUNK_CHARACTERS
+        full = position - start >= CHUNK_TEXTS or characters + length > most_characters
         if full and position > start:
             yield slice(start, position)
             start, characters = position, 0

@@ -9,6 +9,7 @@
         ├── ParameterError          a constructor parameter has an unusable value
         ├── TrainingError           the loss became NaN or infinite in `fit`
         ├── DeviceError             the asked device is not there, or its memory is full
+        ├── CacheError              the file of a cache cannot be used
         └── CheckpointError         the model's files cannot be used
             ├── CheckpointNotFoundError   ... because they cannot be found or reached
             └── CheckpointChangedError    ... because they are not the ones that were fitted
@@ -47,6 +48,10 @@ class TrainingError(SkbertError):
 
 class DeviceError(SkbertError):
     """The asked device or precision is not available, or its memory is full."""
+
+
+class CacheError(SkbertError):
+    """The file of an `EmbeddingCache` is damaged, locked, or not one; it was not changed."""
 
 
 class CheckpointError(SkbertError):

@@ -160,8 +160,8 @@ def _encodings(
         return pairs, SHORTEN
     if isinstance(estimator, BertClassifier | BertRegressor):
         return tokenizer.encode(texts.first, max_length=limit, with_offsets=True), SHORTEN
-    everything = slice(0, len(texts))
-    return estimator._encode(tokenizer, texts.first, everything, with_offsets=True), READ_WHOLE
+    reading = estimator._reading()
+    return reading.encode(tokenizer, texts.first, with_offsets=True), READ_WHOLE
 
 
 def _rows(encodings: Encodings, tokenizer: TextTokenizer, padding: bool) -> list[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
@@ -248,12 +249,38 @@ class TestSharing:
         two = BertEmbedder(tiny_bert, precision="bfloat16").fit(["a"])
         assert one._encoder is not two._encoder
 
-    def test_freed_with_the_last_estimator(self, folder):
-        embedder = BertEmbedder(str(folder)).fit(["a"])
-        held = len(_encoder._SHARED)
-        del embedder
+    def test_the_last_one_stays_for_the_next_fit(self, folder):
+        first = BertEmbedder(str(folder)).fit(["a"])
+        model = weakref.ref(first._encoder.model)
+        del first
+        assert BertEmbedder(str(folder)).fit(["a"])._encoder.model is model()
+
+    def test_only_one_stays(self, folder, tiny_bert):
+        first = BertEmbedder(str(folder)).fit(["a"])
+        model = weakref.ref(first._encoder.model)
+        del first
+        BertEmbedder(tiny_bert).fit(["a"])
         gc.collect()
-        assert len(_encoder._SHARED) < held
+        assert model() is None
+
+    def test_none_stays_on_a_gpu(self, folder, monkeypatch):
+        """With the last estimator, a GPU's memory is free."""
+        monkeypatch.setattr(_encoder, "_load", lambda *place: type("Loaded", (), {})())
+        loaded = _encoder.load_encoder(folder, None, torch.device("cuda:0"), torch.float32)
+        gone = weakref.ref(loaded)
+        del loaded
+        assert gone() is None
+
+    def test_changed_tokenizer_is_loaded_anew(self, folder):
+        first = BertEmbedder(str(folder)).fit(["a"])
+        tokenizer = folder / "tokenizer.json"
+        words = json.loads(tokenizer.read_text())["model"]["vocab"]
+        swapped = tokenizer.read_text().replace('"cat":', '"?":').replace('"dog":', '"cat":')
+        tokenizer.write_text(swapped.replace('"?":', '"dog":'))
+        second = BertEmbedder(str(folder)).fit(["a"])
+        ids = [e._encoder.tokenizer.backend.encode("cat").ids[1] for e in (first, second)]
+        assert ids == [words["cat"], words["dog"]]
+        assert first._encoder.identity != second._encoder.identity
 
     def test_changed_files_are_loaded_anew(self, folder):
         first = BertEmbedder(str(folder)).fit(["a"])

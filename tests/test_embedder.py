@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import shutil
 import warnings
+import weakref
 from pathlib import Path
 
 import joblib
@@ -70,6 +72,9 @@ class TestParameters:
             ("batch_size", 2.5),
             ("device", None),
             ("precision", "float8"),
+            ("cache", 1),
+            ("n_jobs", 0),
+            ("n_jobs", 1.5),
             ("save_weights", "always"),
             ("verbose", -1),
         ],
@@ -371,6 +376,42 @@ class TestInScikitLearn:
 
     def test_html_repr(self, embedder):
         assert "BertEmbedder" in embedder._repr_html_()
+
+
+class TestRelease:
+    def test_stays_fitted_and_loads_again(self, tmp_path, tiny_bert, texts):
+        folder = shutil.copytree(tiny_bert, tmp_path / "copy")
+        embedder = BertEmbedder(str(folder)).fit(texts)
+        before = embedder.transform(texts)
+        model = weakref.ref(embedder._encoder.model)
+        digest = joblib.hash(embedder)
+        assert embedder.release() is embedder
+        gc.collect()
+        assert model() is None
+        assert joblib.hash(embedder) == digest
+        np.testing.assert_array_equal(embedder.transform(texts), before)
+
+    def test_clones_go_on_with_theirs(self, tiny_bert, texts):
+        one, two = (BertEmbedder(tiny_bert).fit(texts) for _ in range(2))
+        one.release()
+        model = two._encoder.model
+        assert one.fit(texts)._encoder.model is model
+
+    def test_the_last_one_is_let_go_by_any(self, tmp_path, tiny_bert):
+        """After a search nobody holds the clones: the fitted or the unfitted estimator frees."""
+        folder = shutil.copytree(tiny_bert, tmp_path / "copy")
+        model = weakref.ref(BertEmbedder(str(folder)).fit(["a"])._encoder.model)
+        gc.collect()
+        assert model() is not None
+        BertEmbedder(tiny_bert).release()
+        gc.collect()
+        assert model() is None
+
+    def test_cached_memory_goes_back_to_the_device(self, embedder, monkeypatch):
+        devices = []
+        monkeypatch.setattr("skbert._base.free_cached_memory", devices.append)
+        embedder.release().release()
+        assert [device.type for device in devices] == ["cpu"]
 
 
 class TestPickling:

@@ -213,7 +213,7 @@ def test_truncation_warning_counts_texts_and_tokens(tiny_bert):
 def test_overflow_error_names_the_text_and_its_length(tokenizer):
     with pytest.raises(TextTooLongError, match=r"X\[12\] has 8 tokens.*max_length=7.*windows"):
         tokenizer.encode(
-            ["a", letters(5), letters(6)], max_length=7, overflow="error", first_position=10
+            ["a", letters(5), letters(6)], max_length=7, overflow="error", positions=[5, 7, 12]
         )
     assert len(tokenizer.encode([letters(5)], max_length=7, overflow="error").lengths) == 1
 

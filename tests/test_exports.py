@@ -23,11 +23,13 @@ EXPORTED = [
     "BertQuestionAnswerer",
     "BertRegressor",
     "BertTokenClassifier",
+    "CacheError",
     "CheckpointChangedError",
     "CheckpointError",
     "CheckpointNotFoundError",
     "CheckpointWarning",
     "DeviceError",
+    "EmbeddingCache",
     "Entity",
     "InputError",
     "InterruptedTrainingWarning",
@@ -45,6 +47,7 @@ CALLABLES = [
     skbert.BertQuestionAnswerer,
     skbert.BertRegressor,
     skbert.BertTokenClassifier,
+    skbert.EmbeddingCache,
     skbert.inspect_tokens,
 ]
 SECTION = re.compile(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", re.MULTILINE | re.DOTALL)
@@ -134,7 +137,7 @@ def test_only_the_first_parameters_are_positional(function: Callable[..., Any]):
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY
     ]
-    assert positional in (["model"], ["texts", "model"])
+    assert positional in (["model"], ["texts", "model"], ["path"])
 
 
 @pytest.mark.minilm
@@ -142,6 +145,7 @@ def test_only_the_first_parameters_are_positional(function: Callable[..., Any]):
 @pytest.mark.parametrize(
     "name",
     [
+        "skbert._cache",
         "skbert._classifier",
         "skbert._embedder",
         "skbert._inspect",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -207,6 +209,17 @@ def test_saving_changes_nothing(tiny_bert, tmp_path):
         estimator.save_pretrained(tmp_path / make.__name__)
         estimator._state.verify()
         assert estimator.predict(TEXTS).tolist() == before
+
+
+@pytest.mark.parametrize(("make", "y"), [(BertClassifier, [0, 1, 0, 1]), (BertRegressor, range(4))])
+def test_release_frees_the_model_and_predicts_again(tiny_bert, make, y):
+    estimator = make(tiny_bert, **FIT).fit(TEXTS, list(y))
+    before = estimator.predict(TEXTS)
+    model = weakref.ref(estimator._encoder.model)
+    assert estimator.release() is estimator
+    gc.collect()
+    assert model() is None
+    np.testing.assert_array_equal(estimator.predict(TEXTS), before)
 
 
 def test_saving_needs_a_fit(tiny_bert, tmp_path):
