@@ -6,7 +6,8 @@ import math
 import numbers
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -156,9 +157,8 @@ class BertEstimator(BaseEstimator):
 
     def _load_fitted(self) -> Encoder:
         """Load the weights that the estimator was fitted with, for inference."""
-        if "_files" in vars(self):
-            return self._load_carried(self._files)
-        return self._load(find_same_checkpoint(self.checkpoint_), self.checkpoint_)
+        with self._fitted_folder() as folder:
+            return self._load(folder, self.checkpoint_)
 
     def _placement(self) -> tuple[torch.device, torch.dtype]:
         device = resolve_device(self.device)
@@ -167,17 +167,23 @@ class BertEstimator(BaseEstimator):
     def _load(self, folder: Path, checkpoint: Checkpoint) -> Encoder:
         return load_encoder(folder, checkpoint, *self._placement())
 
-    def _load_carried(self, files: Mapping[str, NDArray[np.uint8]]) -> Encoder:
-        """Load the files that a pickle carried: through a folder, as any other checkpoint."""
+    @contextmanager
+    def _fitted_folder(self) -> Iterator[Path]:
+        """Give the folder of the checkpoint that the estimator was fitted with.
+
+        Files that a pickle carried are put into one for as long as it is needed.
+        """
+        if "_files" not in vars(self):
+            yield find_same_checkpoint(self.checkpoint_)
+            return
         with tempfile.TemporaryDirectory(prefix="skbert-") as name:
             folder = Path(name)
-            for relative, content in files.items():
+            for relative, content in self._files.items():
                 target = folder / relative
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content.tobytes())
-            found = Checkpoint(str(folder), None, self.checkpoint_.digest)
-            find_same_checkpoint(found)
-            return self._load(folder, self.checkpoint_)
+            find_same_checkpoint(Checkpoint(str(folder), None, self.checkpoint_.digest))
+            yield folder
 
     def __getstate__(self) -> dict[str, Any]:
         state = {k: v for k, v in super().__getstate__().items() if k != "_encoder"}

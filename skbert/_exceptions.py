@@ -9,6 +9,7 @@
         ├── ParameterError          a constructor parameter has an unusable value
         ├── TrainingError           the loss became NaN or infinite in `fit`
         ├── DeviceError             the asked device is not there, or its memory is full
+        ├── MissingPackageError     an optional package is not installed (also an ImportError)
         └── CheckpointError         the model's files cannot be used
             ├── CheckpointNotFoundError   ... because they cannot be found or reached
             └── CheckpointChangedError    ... because they are not the ones that were fitted
@@ -16,7 +17,8 @@
     └── SkbertWarning
         ├── TruncationWarning       the end of some texts was not read
         ├── InterruptedTrainingWarning   Ctrl-C ended a `fit` before its last epoch
-        └── CheckpointWarning       the checkpoint asks for something that is not applied
+        ├── CheckpointWarning       the checkpoint asks for something that is not applied
+        └── CompletenessWarning     attributions do not sum to what they explain
 """
 
 import sys
@@ -49,6 +51,10 @@ class DeviceError(SkbertError):
     """The asked device or precision is not available, or its memory is full."""
 
 
+class MissingPackageError(SkbertError, ImportError):
+    """A function needs a package that is not installed."""
+
+
 class CheckpointError(SkbertError):
     """The files of a checkpoint cannot be used."""
 
@@ -75,6 +81,10 @@ class InterruptedTrainingWarning(SkbertWarning):
 
 class CheckpointWarning(SkbertWarning):
     """The checkpoint's own files ask for a step that skbert does not apply."""
+
+
+class CompletenessWarning(SkbertWarning):
+    """The importances of a text's words do not sum to the change that they explain."""
 
 
 def stacklevel_of_caller() -> int:
