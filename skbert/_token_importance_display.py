@@ -344,17 +344,21 @@ def _draw_scale(ax: Any, largest: float) -> Any:
     """Draw the scale of the colours at the foot of the axes."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
+    from matplotlib.ticker import MaxNLocator
 
     width, height = _size(ax)
     levels = np.linspace(-largest, largest, 101)
     colours = LinearSegmentedColormap.from_list("", [blended(v, largest) for v in levels])
     inset = ax.inset_axes((0, 34 / height, min(1.0, 220 / width), 9 / height))
-    return ax.figure.colorbar(
+    bar = ax.figure.colorbar(
         ScalarMappable(Normalize(-largest, largest), colours),
         cax=inset,
         orientation="horizontal",
-        label="importance: change of the output",
+        ticks=MaxNLocator(5),
     )
+    inset.tick_params(labelsize=8)
+    inset.set_xlabel("importance: change of the output", fontsize=9)
+    return bar
 
 
 def _legend() -> str:
