@@ -17,7 +17,7 @@ from skbert._optional import import_optional, new_axes
 from skbert._plain_model import plain_model
 from skbert._reading import read_one
 
-# Inches a token, so that labels do not touch, and the least and greatest side of a new figure.
+# Inches a token, so that its label fits, and the least and greatest side of a new figure.
 TOKEN_INCHES, LEAST_INCHES, MOST_INCHES = 0.2, 4.5, 24.0
 
 
@@ -93,7 +93,7 @@ class AttentionDisplay:
         layer: int = -1,
         head: int | None = None,
         ax: Any = None,
-        cmap: Any = "viridis",
+        cmap: Any = "Blues",
         colorbar: bool = True,
     ) -> AttentionDisplay:
         """Compute the attention weights of one text, and draw them.
@@ -110,7 +110,7 @@ class AttentionDisplay:
             A head of the layer, from 0; by default the mean over all heads.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default those of a new figure, as large as the tokens need.
-        cmap : str or matplotlib Colormap, default="viridis"
+        cmap : str or matplotlib Colormap, default="Blues"
             Colours of weights from 0 on.
         colorbar : bool, default=True
             Whether to draw the scale of the colours.
@@ -147,7 +147,7 @@ class AttentionDisplay:
         return display.plot(ax=ax, cmap=cmap, colorbar=colorbar)
 
     def plot(
-        self, ax: Any = None, *, cmap: Any = "viridis", colorbar: bool = True
+        self, ax: Any = None, *, cmap: Any = "Blues", colorbar: bool = True
     ) -> AttentionDisplay:
         """Draw the heat map.
 
@@ -155,7 +155,7 @@ class AttentionDisplay:
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on; by default those of a new figure, as large as the tokens need.
-        cmap : str or matplotlib Colormap, default="viridis"
+        cmap : str or matplotlib Colormap, default="Blues"
             Colours of weights from 0 on.
         colorbar : bool, default=True
             Whether to draw the scale of the colours.
@@ -175,7 +175,8 @@ class AttentionDisplay:
         ax = new_axes(ax, type(self).__name__, figsize=(side + 0.8, side))
         self.image_ = ax.imshow(self.weights, cmap=cmap, vmin=0)
         shown = [token.replace("$", r"\$") for token in self.tokens]
-        size = 9 if n_tokens <= 60 else 5
+        room = ax.get_window_extent().height * 72 / ax.figure.dpi / n_tokens
+        size = float(np.clip(0.75 * room, 3, 9))
         ax.set_xticks(np.arange(n_tokens), shown, rotation=90, fontsize=size)
         ax.set_yticks(np.arange(n_tokens), shown, fontsize=size)
         ax.set(xlabel="to token", ylabel="from token", title=self._title())

@@ -118,9 +118,7 @@ def _ends(
     embed = model.get_input_embeddings()
     text = embed(ids)
     empty = (
-        torch.zeros_like(text)
-        if baseline_id is None
-        else embed(torch.full_like(ids, baseline_id))
+        torch.zeros_like(text) if baseline_id is None else embed(torch.full_like(ids, baseline_id))
     )
     stays = torch.from_numpy(fixed).to(ids.device)
     return text, torch.where(stays[None, :, None], text, empty)

@@ -17,7 +17,7 @@ from skbert._optional import import_optional, new_axes
 # Ten colours that differ for most eyes, each with every marker: 80 classes that look different.
 MARKERS = "os^DvPX*"
 LEGEND_ROWS = 20
-LONGEST_NAME = 24
+LONGEST_NAME = 30
 
 
 class EmbeddingDisplay:
@@ -130,7 +130,13 @@ class EmbeddingDisplay:
 
     @classmethod
     def from_vectors(
-        cls, vectors: Any, y: Any = None, *, reducer: Any = None, ax: Any = None, **scatter_kwargs: Any
+        cls,
+        vectors: Any,
+        y: Any = None,
+        *,
+        reducer: Any = None,
+        ax: Any = None,
+        **scatter_kwargs: Any,
     ) -> EmbeddingDisplay:
         """Draw the map of vectors.
 
@@ -185,7 +191,8 @@ class EmbeddingDisplay:
         MissingPackageError
             If matplotlib is not installed.
         """
-        ax = new_axes(ax, type(self).__name__, figsize=(8, 5))
+        is_new = ax is None
+        ax = new_axes(ax, type(self).__name__, figsize=(6.5, 5))
         style = {"s": 24, "alpha": 0.8, "linewidths": 0, **scatter_kwargs}
         self.legend_ = self.colorbar_ = None
         if self.labels is None:
@@ -195,7 +202,7 @@ class EmbeddingDisplay:
             self.colorbar_ = ax.figure.colorbar(self.scatters_[0], ax=ax)
         else:
             self.scatters_ = _scatter_classes(ax, self.points, self.labels, style)
-            self.legend_ = _draw_legend(ax, len(self.scatters_))
+            self.legend_ = _draw_legend(ax, len(self.scatters_), widen=is_new)
         ax.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1])
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -245,8 +252,8 @@ def _reduced(vectors: NDArray[Any], reducer: Any) -> tuple[NDArray[Any], tuple[s
     if isinstance(reducer, PCA):
         first, second = (f"{share:.0%}" for share in reducer.explained_variance_ratio_)
         return points, (
-            f"principal component 1 ({first} of the variance)",
-            f"principal component 2 ({second} of the variance)",
+            f"principal component 1 ({first} of variance)",
+            f"principal component 2 ({second} of variance)",
         )
     kind = type(reducer).__name__
     return points, (f"{kind} 1", f"{kind} 2")
@@ -259,17 +266,25 @@ def _scatter_classes(
     scatters = []
     for number, label in enumerate(np.unique(labels)):
         look = {"color": f"C{number % 10}", "marker": MARKERS[number // 10 % len(MARKERS)]}
-        name = str(label).replace("$", r"\$")
-        name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
-        # A label that begins with "_" would be left out of the legend.
-        name = "\u200b" + name if name.startswith("_") else name
-        scatters.append(ax.scatter(*points[labels == label].T, label=name, **{**look, **style}))
+        place = points[labels == label].T
+        scatters.append(ax.scatter(*place, label=_short(label), **{**look, **style}))
     return scatters
 
 
-def _draw_legend(ax: Any, n_classes: int) -> Any:
+def _short(label: Any) -> str:
+    """Give the name of a class for the legend; what differs is often at an end."""
+    name = str(label)
+    if len(name) > LONGEST_NAME:
+        half = LONGEST_NAME // 2
+        name = f"{name[: half - 1]}…{name[-half:]}"
+    name = name.replace("$", r"\$")
+    # A label that begins with "_" would be left out of the legend.
+    return "\u200b" + name if name.startswith("_") else name
+
+
+def _draw_legend(ax: Any, n_classes: int, *, widen: bool) -> Any:
     """Write the names of the classes beside the map, in columns where they are many."""
-    return ax.legend(
+    legend = ax.legend(
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
         borderaxespad=0,
@@ -278,3 +293,8 @@ def _draw_legend(ax: Any, n_classes: int) -> Any:
         columnspacing=1,
         handletextpad=0.2,
     )
+    if widen:  # the map keeps its size
+        width, height = ax.figure.get_size_inches()
+        of_legend = legend.get_window_extent().width / ax.figure.dpi
+        ax.figure.set_size_inches(width + of_legend, height)
+    return legend

@@ -118,9 +118,9 @@ class QuestionTask:
             rows, candidates(logits, encodings, 1, settings.max_answer_length), strict=True
         ):
             context = self.pairs.second[row] if self.pairs.second else ""
-            answer = ranked(
-                found, context, 1, settings.handle_impossible, settings.null_threshold
-            )[0]
+            answer = ranked(found, context, 1, settings.handle_impossible, settings.null_threshold)[
+                0
+            ]
             scores.append(f1(answer.text, self.golds[row].texts or [""]))
         return float(np.mean(scores)), -float(np.mean(scores))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,18 +11,8 @@ from numpy.typing import NDArray
 from skbert._attributions import attribute
 from skbert._base import is_integer
 from skbert._batching import pad_batch
-from skbert._coloured_text import (
-    LOWERS,
-    RAISES,
-    Piece,
-    blended,
-    cut_text,
-    draw_paragraphs,
-    largest_importance,
-    place,
-    shrink,
-    to_html,
-)
+from skbert._coloured_text import Piece, cut_text, paragraphs_to_html
+from skbert._drawn_text import draw_text
 from skbert._exceptions import ParameterError
 from skbert._explained import choose_value
 from skbert._inference import model_inputs
@@ -32,8 +21,6 @@ from skbert._plain_model import plain_model
 from skbert._reading import Word, read_one
 
 BASELINES = ("pad", "zero")
-# Of the drawing, in points: width of a new figure, its margin, room for title and colour scale.
-WIDTH, MARGIN, TITLE, SCALE = 576.0, 12.0, 24.0, 56.0
 
 
 class TokenImportanceDisplay:
@@ -248,42 +235,21 @@ class TokenImportanceDisplay:
         MissingPackageError
             If matplotlib is not installed.
         """
-        pyplot = import_optional("matplotlib.pyplot", extra="plot", needed_by="plot")
-        is_new, below = ax is None, SCALE if colorbar else 0.0
-        if is_new:
-            figure = pyplot.figure(figsize=(WIDTH / 72, 1))
-            ax = figure.add_axes((MARGIN / WIDTH, 0, 1 - 2 * MARGIN / WIDTH, 1))
-        ax.set_axis_off()
-        paragraphs = self._paragraphs()
-        largest = largest_importance([pieces for _, pieces in paragraphs])
-        items = draw_paragraphs(ax, paragraphs, fontsize, largest)
-        if is_new:
-            height = place(items, fontsize, WIDTH - 2 * MARGIN) + below
-            _fit_figure(ax, height)
-        else:
-            width, height = _size(ax)
-            shrink(items, fontsize, width, height - below)
-        ax.set_title(self._title(), loc="left", fontsize=11)
-        self.colorbar_ = _draw_scale(ax, largest) if colorbar else None
-        self.text_artists_ = [item.artist for paragraph in items for item in paragraph]
-        self.ax_, self.figure_ = ax, ax.figure
+        drawn = draw_text(
+            ax,
+            self._title(),
+            self._paragraphs(),
+            fontsize=fontsize,
+            colorbar=colorbar,
+            needed_by=type(self).__name__,
+        )
+        self.text_artists_, self.colorbar_ = drawn.artists, drawn.colorbar
+        self.ax_, self.figure_ = drawn.ax, drawn.ax.figure
         return self
 
     def _repr_html_(self) -> str:
         """Show the coloured text in a notebook."""
-        paragraphs = self._paragraphs()
-        largest = largest_importance([pieces for _, pieces in paragraphs])
-        blocks = "".join(
-            (f'<div style="color:#767676;font-size:80%">{html.escape(heading)}</div>')
-            * bool(heading)
-            + f'<div style="white-space:pre-wrap;margin-bottom:6px">{to_html(pieces, largest)}</div>'
-            for heading, pieces in paragraphs
-        )
-        return (
-            '<div class="skbert-token-importance" style="max-width:60em;line-height:1.8;'
-            f'padding:8px;color:#000;background:#fff"><div><b>{html.escape(self._title())}</b>'
-            f"</div>{blocks}{_legend()}</div>"
-        )
+        return paragraphs_to_html(self._title(), self._paragraphs())
 
     def _paragraphs(self) -> list[tuple[str, list[Piece]]]:
         """Headings and pieces of the texts."""
@@ -324,48 +290,3 @@ def _check_settings(baseline: Any, n_steps: Any, max_steps: Any) -> None:
         raise ParameterError(
             f"max_steps={max_steps!r} is not usable, expected an integer from n_steps={n_steps}."
         )
-
-
-def _size(ax: Any) -> tuple[float, float]:
-    """Width and height of axes, in points, where a layout engine put them."""
-    ax.figure.draw_without_rendering()
-    box = ax.get_window_extent()
-    return box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi
-
-
-def _fit_figure(ax: Any, height: float) -> None:
-    """Make the figure as high as its text, all in points."""
-    total = height + TITLE + 2 * MARGIN
-    ax.figure.set_size_inches(WIDTH / 72, total / 72)
-    ax.set_position((MARGIN / WIDTH, MARGIN / total, 1 - 2 * MARGIN / WIDTH, height / total))
-
-
-def _draw_scale(ax: Any, largest: float) -> Any:
-    """Draw the scale of the colours at the foot of the axes."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LinearSegmentedColormap, Normalize
-    from matplotlib.ticker import MaxNLocator
-
-    width, height = _size(ax)
-    levels = np.linspace(-largest, largest, 101)
-    colours = LinearSegmentedColormap.from_list("", [blended(v, largest) for v in levels])
-    inset = ax.inset_axes((0, 34 / height, min(1.0, 220 / width), 9 / height))
-    bar = ax.figure.colorbar(
-        ScalarMappable(Normalize(-largest, largest), colours),
-        cax=inset,
-        orientation="horizontal",
-        ticks=MaxNLocator(5),
-    )
-    inset.tick_params(labelsize=8)
-    inset.set_xlabel("importance: change of the output", fontsize=9)
-    return bar
-
-
-def _legend() -> str:
-    """Say in HTML what the colours mean."""
-    samples = [
-        f'<span style="background:rgba({",".join(map(str, colour))},0.6);padding:1px 4px">'
-        f"{meaning}</span>"
-        for colour, meaning in ((RAISES, "raises it"), (LOWERS, "lowers it"))
-    ]
-    return f'<div style="font-size:80%">{" ".join(samples)}</div>'

@@ -166,11 +166,11 @@ class TrainingCurveDisplay:
         self.lines_ = {}
         for name, curves in panels.items():
             for key, (label, colour) in curves.items():
-                style = {"color": colour, "marker": self._marker(), **line_kwargs}
+                style = {"color": colour, "marker": self._marker(), "markersize": 4, **line_kwargs}
                 self.lines_[key] = self._draw(self.axes_[name], key, label=label, **style)
             self._mark_kept(self.axes_[name])
         if len(panels.get("loss", ())) > 1:
-            self.axes_["loss"].legend()
+            self.axes_["loss"].legend(loc="upper right", fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -202,6 +202,8 @@ def _stacked(ax: Any, names: Sequence[str]) -> dict[str, Any]:
         panel.set_ylabel(name)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.tick_params(labelbottom=name == names[-1])
+        if name == "learning rate":
+            panel.ticklabel_format(axis="y", scilimits=(0, 0))
         panels[name] = panel
     panels[names[-1]].set_xlabel("epoch")
     return panels
