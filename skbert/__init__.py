@@ -1,5 +1,6 @@
 """BERT as ordinary scikit-learn estimators."""
 
+from skbert import display
 from skbert._classifier import BertClassifier
 from skbert._embedder import BertEmbedder
 from skbert._exceptions import (
@@ -7,9 +8,11 @@ from skbert._exceptions import (
     CheckpointError,
     CheckpointNotFoundError,
     CheckpointWarning,
+    CompletenessWarning,
     DeviceError,
     InputError,
     InterruptedTrainingWarning,
+    MissingPackageError,
     ParameterError,
     SkbertError,
     SkbertWarning,
@@ -36,15 +39,18 @@ __all__ = [
     "CheckpointError",
     "CheckpointNotFoundError",
     "CheckpointWarning",
+    "CompletenessWarning",
     "DeviceError",
     "Entity",
     "InputError",
     "InterruptedTrainingWarning",
+    "MissingPackageError",
     "ParameterError",
     "SkbertError",
     "SkbertWarning",
     "TextTooLongError",
     "TrainingError",
     "TruncationWarning",
+    "display",
     "inspect_tokens",
 ]

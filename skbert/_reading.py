@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +42,10 @@ class Reading:
     texts : tuple of str
         The text, or the two texts of a pair.
     encodings : Encodings
-        The row's windows, with offsets (but for a `BertTokenClassifier`, which reads words).
+        The row's windows, as the estimator itself makes them.
+    offsets : ndarray of int64, shape (n_tokens, 2), or None
+        Characters of each token in its own text, (0, 0) for special tokens; None for a
+        `BertTokenClassifier`, which reads words.
     sequences : ndarray of int8, shape (n_tokens,)
         Which of the texts each token of all windows belongs to; -1 for special tokens.
     names : tuple of str
@@ -51,6 +54,7 @@ class Reading:
 
     texts: tuple[str, ...]
     encodings: Encodings
+    offsets: NDArray[np.int64] | None
     sequences: NDArray[np.int8]
     names: tuple[str, ...]
 
@@ -66,7 +70,7 @@ class Reading:
     def pieces(self, window: int, tokenizer: TextTokenizer) -> list[str]:
         """Give the tokens of a window as the vocabulary writes them."""
         ids = self.encodings.ids[self.tokens_of(window)].tolist()
-        return [tokenizer.backend.id_to_token(index) for index in ids]
+        return [str(tokenizer.backend.id_to_token(index)) for index in ids]
 
     def words(self, tokenizer: TextTokenizer) -> list[Word]:
         """Split the texts, whole ones, into words as the tokenizer does."""
@@ -81,9 +85,9 @@ class Reading:
 
         A token of mere space, which some tokenizers make, counts to the word behind it.
         """
-        assert self.encodings.offsets is not None
+        assert self.offsets is not None
         place = self.tokens_of(window)
-        offsets, sequences = self.encodings.offsets[place], self.sequences[place]
+        offsets, sequences = self.offsets[place], self.sequences[place]
         owners = np.full(len(offsets), -1, np.int64)
         for position, word in enumerate(words):
             overlaps = (offsets[:, 0] < word.end) & (offsets[:, 1] > word.start)
@@ -130,7 +134,7 @@ def _read_text(estimator: Any, X: Any) -> Reading:
     encodings, _ = encodings_with_offsets(estimator, tokenizer, texts)
     sequences = token_sequences(encodings, tokenizer)
     names = ("first text", "second text") if texts.are_pairs else ("",)
-    return Reading(_row(texts), encodings, sequences, names)
+    return Reading(_row(texts), encodings, encodings.offsets, sequences, names)
 
 
 def _read_question(estimator: BertQuestionAnswerer, X: Any) -> Reading:
@@ -154,7 +158,7 @@ def _read_words(estimator: BertTokenClassifier, X: Any) -> Reading:
     tokenizer = estimator._loaded().tokenizer
     encodings = encode_words(tokenizer, sentences, max_length=estimator.max_length_)
     sequences = token_sequences(encodings, tokenizer)
-    return Reading((" ".join(sentences[0]),), encodings, sequences, ("",))
+    return Reading((" ".join(sentences[0]),), encodings, None, sequences, ("",))
 
 
 READERS = {
@@ -179,7 +183,7 @@ def _row(texts: Texts) -> tuple[str, ...]:
 def _with_question_offsets(
     texts: tuple[str, ...], encodings: Encodings, tokenizer: TextTokenizer
 ) -> Reading:
-    """Add the question's offsets, which `encode_questions` leaves out, and the sequences."""
+    """Find the question's offsets, which `encode_questions` leaves out, and the sequences."""
     assert encodings.offsets is not None
     template = pair_template(tokenizer)
     (asked,) = tokenizer.tokenise(texts[:1], with_offsets=True, special_tokens=False)
@@ -191,5 +195,7 @@ def _with_question_offsets(
         of_context = encodings.offsets[first : first + n_read].tolist()
         offsets += template.around(asked.offsets[:n_asked], of_context, (0, 0))
         sequences += template.around([0] * n_asked, [1] * n_read, -1)
-    complete = replace(encodings, offsets=np.array(offsets, np.int64))
-    return Reading(texts, complete, np.array(sequences, np.int8), ("question", "context"))
+    names = ("question", "context")
+    return Reading(
+        texts, encodings, np.array(offsets, np.int64), np.array(sequences, np.int8), names
+    )
