@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -73,7 +75,7 @@ def test_labels_do_not_touch():
     display = AttentionDisplay(weights=np.eye(90, dtype=np.float32), tokens=tokens).plot()
     display.figure_.draw_without_rendering()
     boxes = [label.get_window_extent() for label in display.ax_.get_yticklabels()]
-    assert all(below.y1 <= above.y0 + 1 for above, below in zip(boxes, boxes[1:], strict=False))
+    assert all(below.y1 <= above.y0 + 1 for above, below in pairwise(boxes))
     assert min(box.x0 for box in boxes) >= 0
 
 
@@ -90,13 +92,13 @@ def test_of_pairs_words_and_questions(film_classifier, tiny_bert):
     tagger = BertTokenClassifier(tiny_bert, max_epochs=1, min_steps=0)
     tagger.fit(words, [["x", "y"], ["x"]])
     assert AttentionDisplay.from_estimator(tagger, words[:1]).weights.shape == (4, 4)
-    question = [("who ?", "the cat")]
+    question = [("where ?", "the cat")]
     reader = BertQuestionAnswerer(tiny_bert, max_length=12, stride=2, max_epochs=1, min_steps=0)
     reader.fit(question, ["cat"])
     display = AttentionDisplay.from_estimator(reader, question)
-    assert display.tokens == ["[CLS]", "who", "?", "[SEP]", "the", "cat", "[SEP]"]
+    assert display.tokens == ["[CLS]", "where", "?", "[SEP]", "the", "cat", "[SEP]"]
     with pytest.raises(InputError, match=r"read in \d windows, expected one"):
-        AttentionDisplay.from_estimator(reader, [("who ?", "the cat sat on the mat " * 3)])
+        AttentionDisplay.from_estimator(reader, [("where ?", "the cat sat on the mat " * 3)])
 
 
 @pytest.mark.parametrize("layer", [0, 3, -3, 1.5, None])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,7 +96,7 @@ def test_many_classes_differ_and_their_names_can_be_read():
     assert legend.x0 >= axes.x1
     assert axes.width > 400
     boxes = [text.get_window_extent() for text in display.legend_.get_texts()]
-    assert all(b.y1 <= a.y0 + 1 for a, b in zip(boxes[:19], boxes[1:20], strict=True))
+    assert all(b.y1 <= a.y0 + 1 for a, b in pairwise(boxes[:20]))
 
 
 def test_names_are_shown_as_they_are():

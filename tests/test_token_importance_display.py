@@ -131,6 +131,7 @@ def test_html_escapes_texts_and_names(film_classifier):
 
 def test_html_needs_no_matplotlib(film_classifier, request):
     display = TokenImportanceDisplay.from_estimator(film_classifier, [TEXT])
+    pyplot.close("all")
     request.getfixturevalue("no_matplotlib")
     assert "film" in display._repr_html_()
     with pytest.raises(MissingPackageError, match="TokenImportanceDisplay needs matplotlib"):
