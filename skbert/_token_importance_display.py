@@ -44,8 +44,10 @@ class TokenImportanceDisplay:
         Importance of each of them; 0 for special tokens, which the baseline has, too.
     name : str
         What the output is, in words.
-    output, baseline_output : float
-        What the model gives for the text, and for the baseline.
+    output : float
+        What the model gives for the text.
+    baseline_output : float
+        What it gives for the baseline.
     n_steps : int, default=None
         Steps of the integral.
     answer : tuple of int, default=None
