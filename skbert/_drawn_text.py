@@ -60,7 +60,7 @@ def draw_text(
     pyplot = import_optional("matplotlib.pyplot", extra="plot", needed_by=needed_by)
     is_new, below = ax is None, SCALE if colorbar else 0.0
     if is_new:
-        figure = pyplot.figure(figsize=(WIDTH / 72, 1))
+        figure = pyplot.figure(figsize=(WIDTH / 72, 1), layout="none")
         ax = figure.add_axes((MARGIN / WIDTH, 0, 1 - 2 * MARGIN / WIDTH, 1))
     ax.set_axis_off()
     largest = largest_importance(paragraphs)
