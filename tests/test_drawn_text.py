@@ -89,6 +89,13 @@ def test_commas_follow_their_words_without_a_space():
     assert following.x0 > comma.x1 + 2
 
 
+def test_no_line_begins_with_a_comma():
+    drawn = draw_text(None, "T", [("", sentence(200))], **SETTINGS)
+    heights = [artist.get_position()[1] for artist in drawn.artists]
+    assert len(set(heights)) > 5
+    assert heights[0::2] == heights[1::2]  # words, and their commas
+
+
 def test_given_axes_get_smaller_letters():
     _, ax = pyplot.subplots(figsize=(5, 3.5))
     drawn = draw_text(ax, "T", [("", sentence(70))], **SETTINGS)
