@@ -1,5 +1,6 @@
 """BERT as ordinary scikit-learn estimators."""
 
+from skbert import display
 from skbert._cache import EmbeddingCache
 from skbert._classifier import BertClassifier
 from skbert._embedder import BertEmbedder
@@ -9,9 +10,11 @@ from skbert._exceptions import (
     CheckpointError,
     CheckpointNotFoundError,
     CheckpointWarning,
+    CompletenessWarning,
     DeviceError,
     InputError,
     InterruptedTrainingWarning,
+    MissingPackageError,
     ParameterError,
     SkbertError,
     SkbertWarning,
@@ -39,16 +42,19 @@ __all__ = [
     "CheckpointError",
     "CheckpointNotFoundError",
     "CheckpointWarning",
+    "CompletenessWarning",
     "DeviceError",
     "EmbeddingCache",
     "Entity",
     "InputError",
     "InterruptedTrainingWarning",
+    "MissingPackageError",
     "ParameterError",
     "SkbertError",
     "SkbertWarning",
     "TextTooLongError",
     "TrainingError",
     "TruncationWarning",
+    "display",
     "inspect_tokens",
 ]

@@ -6,7 +6,8 @@ import hashlib
 import json
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -145,8 +146,21 @@ def load_same(
     CheckpointNotFoundError, CheckpointChangedError
         If it is no longer there, or its weights are others now.
     """
+    with same_folder(checkpoint, files) as folder:
+        return load_encoder(folder, checkpoint, device, dtype)
+
+
+@contextmanager
+def same_folder(
+    checkpoint: Checkpoint, files: Mapping[str, NDArray[np.uint8]] | None
+) -> Iterator[Path]:
+    """Give the folder of a checkpoint that was used before.
+
+    Files that a pickle held are put into one for as long as it is needed.
+    """
     if files is None:
-        return load_encoder(find_same_checkpoint(checkpoint), checkpoint, device, dtype)
+        yield find_same_checkpoint(checkpoint)
+        return
     with TemporaryDirectory(prefix="skbert-") as name:
         folder = Path(name)
         for relative, content in files.items():
@@ -154,7 +168,7 @@ def load_same(
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content.tobytes())
         find_same_checkpoint(Checkpoint(name, None, checkpoint.digest))
-        return load_encoder(folder, checkpoint, device, dtype)
+        yield folder
 
 
 def keep(encoder: Encoder) -> None:

@@ -10,6 +10,7 @@
         ├── TrainingError           the loss became NaN or infinite in `fit`
         ├── DeviceError             the asked device is not there, or its memory is full
         ├── CacheError              the file of a cache cannot be used
+        ├── MissingPackageError     an optional package is not installed (also an ImportError)
         └── CheckpointError         the model's files cannot be used
             ├── CheckpointNotFoundError   ... because they cannot be found or reached
             └── CheckpointChangedError    ... because they are not the ones that were fitted
@@ -17,7 +18,8 @@
     └── SkbertWarning
         ├── TruncationWarning       the end of some texts was not read
         ├── InterruptedTrainingWarning   Ctrl-C ended a `fit` before its last epoch
-        └── CheckpointWarning       the checkpoint asks for something that is not applied
+        ├── CheckpointWarning       the checkpoint asks for something that is not applied
+        └── CompletenessWarning     attributions do not sum to what they explain
 """
 
 import sys
@@ -54,6 +56,10 @@ class CacheError(SkbertError):
     """The file of an `EmbeddingCache` is damaged, locked, or not one; it was not changed."""
 
 
+class MissingPackageError(SkbertError, ImportError):
+    """A function needs a package that is not installed."""
+
+
 class CheckpointError(SkbertError):
     """The files of a checkpoint cannot be used."""
 
@@ -80,6 +86,10 @@ class InterruptedTrainingWarning(SkbertWarning):
 
 class CheckpointWarning(SkbertWarning):
     """The checkpoint's own files ask for a step that skbert does not apply."""
+
+
+class CompletenessWarning(SkbertWarning):
+    """The importances of a text's words do not sum to the change that they explain."""
 
 
 def stacklevel_of_caller() -> int:

@@ -14,8 +14,9 @@ from skbert._checkpoint import DEFAULT_MODEL
 from skbert._classifier import BertClassifier
 from skbert._embedder import BertEmbedder
 from skbert._encoding import Encodings, TextTokenizer
-from skbert._exceptions import ParameterError, SkbertError
+from skbert._exceptions import ParameterError
 from skbert._inputs import Texts, check_texts_or_pairs
+from skbert._optional import import_optional
 from skbert._pairs import PairEncodings, encode_pairs
 from skbert._regressor import BertRegressor
 from skbert._trained import SHORTEN
@@ -102,13 +103,7 @@ def inspect_tokens(
     5      .         1        1      2    3
     6  [SEP]        -1        1      0    0
     """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise SkbertError(
-            "inspect_tokens gives a pandas.DataFrame, and pandas is not installed. "
-            "Run: pip install pandas."
-        ) from error
+    pd = import_optional("pandas", extra="demo", needed_by="inspect_tokens")
     settings = {
         "revision": revision,
         "max_length": max_length,
@@ -117,7 +112,7 @@ def inspect_tokens(
     }
     estimator, clean = _reader(model, settings, texts)
     tokenizer = estimator._loaded().tokenizer
-    encodings, alternative = _encodings(estimator, tokenizer, clean)
+    encodings, alternative = encodings_with_offsets(estimator, tokenizer, clean)
     warn_of_truncation(encodings.lost_tokens, estimator.max_length_, alternative)
     return pd.DataFrame(_rows(encodings, tokenizer, padding), columns=COLUMNS)
 
@@ -148,7 +143,7 @@ def _reader(
     return BertEmbedder(model, **settings).fit(clean.first), clean
 
 
-def _encodings(
+def encodings_with_offsets(
     estimator: BertEmbedder | BertClassifier | BertRegressor, tokenizer: TextTokenizer, texts: Texts
 ) -> tuple[Encodings, str]:
     """Tokenise with offsets; also give what a warning of truncation may advise."""
@@ -168,7 +163,7 @@ def _rows(encodings: Encodings, tokenizer: TextTokenizer, padding: bool) -> list
     """One tuple a token, in the order of COLUMNS."""
     assert encodings.offsets is not None
     to_token = tokenizer.backend.id_to_token
-    sequences = _sequences(encodings, tokenizer).tolist()
+    sequences = token_sequences(encodings, tokenizer).tolist()
     segments = np.zeros_like(sequences) if encodings.segments is None else encodings.segments
     longest = int(encodings.lengths.max())
     rows: list[tuple[Any, ...]] = []
@@ -186,7 +181,7 @@ def _rows(encodings: Encodings, tokenizer: TextTokenizer, padding: bool) -> list
     return rows
 
 
-def _sequences(encodings: Encodings, tokenizer: TextTokenizer) -> NDArray[np.int8]:
+def token_sequences(encodings: Encodings, tokenizer: TextTokenizer) -> NDArray[np.int8]:
     """Which text of its row each token belongs to, -1 for special tokens, shape (n_tokens,)."""
     if isinstance(encodings, PairEncodings):
         assert encodings.sequences is not None

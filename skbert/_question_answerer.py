@@ -114,12 +114,12 @@ class QuestionTask:
         settings = self.settings
         scores = []
         for row, found in zip(
-            rows, _candidates(logits, encodings, 1, settings.max_answer_length), strict=True
+            rows, candidates(logits, encodings, 1, settings.max_answer_length), strict=True
         ):
             context = self.pairs.second[row] if self.pairs.second else ""
-            answer = _ranked(
-                found, context, 1, settings.handle_impossible, settings.null_threshold
-            )[0]
+            answer = ranked(found, context, 1, settings.handle_impossible, settings.null_threshold)[
+                0
+            ]
             scores.append(f1(answer.text, self.golds[row].texts or [""]))
         # All but the last separator, which is no place for an answer.
         loss = SpanPositions(
@@ -420,7 +420,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
         pairs = self._check_X(X, reset=False)
         assert pairs.second is not None
         return [
-            _ranked(found, context, n_best, self.handle_impossible, self.null_threshold_)
+            ranked(found, context, n_best, self.handle_impossible, self.null_threshold_)
             for found, context in zip(self._find(pairs, n_best), pairs.second, strict=True)
         ]
 
@@ -476,7 +476,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
                 bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
                 lost.append(encodings.lost_tokens)
                 logits = self._run(encoder, encodings, bar.update)
-                found += _candidates(logits, encodings, n_best, self.max_answer_length)
+                found += candidates(logits, encodings, n_best, self.max_answer_length)
         warn_of_truncation(np.concatenate(lost), self.max_length_, SHORTEN)
         return found
 
@@ -553,7 +553,7 @@ def _encoded(encoder: Encoder, pairs: Texts, max_length: int, stride: int) -> It
     yield from work_ahead(encode, chunks(pairs.first, pairs.second), device=encoder.device)
 
 
-def _candidates(
+def candidates(
     logits: NDArray[np.float32], encodings: Encodings, n_best: int, max_answer_length: int
 ) -> list[_Candidates]:
     """Best spans of each question from the logits of what its windows own."""
@@ -582,7 +582,7 @@ def _candidates(
     return result
 
 
-def _ranked(
+def ranked(
     found: _Candidates, context: str, n_best: int, handle_impossible: bool, threshold: float
 ) -> list[Answer]:
     """Answers, best first; the one that is predicted comes first."""

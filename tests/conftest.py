@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +103,21 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def film_classifier(tiny_bert: str) -> object:
+    """A fitted `BertClassifier` of the classes "bad" and "good"."""
+    from skbert import BertClassifier
+
+    texts = ["a good film !", "a bad film !", "very good , the cat !", "the dog is bad"]
+    classifier = BertClassifier(tiny_bert, min_steps=12, learning_rate=3e-3, random_state=0)
+    return classifier.fit(texts, ["good", "bad", "good", "bad"])
+
+
+@pytest.fixture
+def no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make matplotlib look as if it was not installed."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)

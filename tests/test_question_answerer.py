@@ -21,7 +21,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 from skbert import BertQuestionAnswerer, InputError, ParameterError, TruncationWarning
 from skbert._encoding import TextTokenizer
 from skbert._inputs import check_texts_or_pairs
-from skbert._question_answerer import _Candidates, _candidates
+from skbert._question_answerer import _Candidates, candidates
 from skbert._question_inputs import Gold
 from skbert._spans import Span, encode_questions
 from tests.conftest import WORDS
@@ -338,7 +338,7 @@ def test_no_answer_is_as_likely_as_in_the_window_that_says_it_least(reader):
     logits = np.zeros((encodings.n_owned.sum(), 2), np.float32)
     first_tokens = np.cumsum(encodings.n_owned) - encodings.n_owned
     logits[first_tokens] = np.arange(n_windows, 0, -1)[:, None]  # twice n, ..., twice 1
-    (found,) = _candidates(logits, encodings, 1, 5)
+    (found,) = candidates(logits, encodings, 1, 5)
     assert found.null == 2.0
 
 
