@@ -46,11 +46,16 @@ def measure(folder, *, quick):
         ):
             for i, answer in zip(test, given, strict=True):
                 answers[name][i] = answer
-        print(f"  fold {number + 1} of {FOLDS}", flush=True)
+        scores = {
+            name: _answers_peer.squad_scores([given[i] for i in test], asked)
+            for name, given in answers.items()
+        }
+        print(f"  fold {number + 1} of {FOLDS}, exact match and F1: {scores}", flush=True)
         if n_spans < SPAN_ROWS:
             checked = asked[: SPAN_ROWS - n_spans]
             same += _same_spans(reader, checked)
             n_spans += len(checked)
+            print(f"  n-best spans as by brute force: {same} of {n_spans}", flush=True)
     results = {
         "n_questions": len(rows),
         **RECIPE,
