@@ -25,7 +25,8 @@ from skbert._progress import progress_bar
 # More shards than workers: none waits long for the slowest, and little is lost with a worker.
 SHARDS_A_WORKER = 4
 # Backends whose workers run on this machine.
-JOBLIBS_OWN = tuple(BACKENDS[name] for name in ("sequential", "threading", "loky"))
+NAMES = ("sequential", "threading", "multiprocessing", "loky")
+JOBLIBS_OWN = tuple(BACKENDS[name] for name in NAMES if name in BACKENDS)
 
 
 @dataclass(frozen=True, eq=False)

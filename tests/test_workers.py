@@ -12,6 +12,10 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 from skbert import (
     BertEmbedder,
@@ -245,3 +249,14 @@ class TestDask:
         assert_same(found, expected)
         assert killed
         assert pids[0] not in client.run(os.getpid).values()
+
+    def test_grid_search_whose_fits_ask_for_the_same_cluster(self, client, tiny_bert):
+        """Tasks that wait for tasks of their own must not wait for ever."""
+        X = many_texts(24)
+        y = np.arange(len(X)) % 2
+        pipeline = make_pipeline(BertEmbedder(tiny_bert), LogisticRegression())
+        search = GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1]}, cv=2)
+        expected = clone(search).fit(X, y).cv_results_["mean_test_score"]
+        with joblib.parallel_config(backend="dask"):
+            found = search.fit(X, y).cv_results_["mean_test_score"]
+        np.testing.assert_allclose(found, expected)
