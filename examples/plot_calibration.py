@@ -3,33 +3,35 @@
 Calibrated probabilities
 ========================
 
-If a model says 0.8, is it right in 80 of 100 cases? Naive Bayes on the many features of text vectors
-counts related evidence again and again, and is far too sure. `CalibratedClassifierCV` mends that, around
-a pipeline with `BertEmbedder` as around any other classifier.
+If a model says 0.8, is it right in 80 of 100 cases? A regression with hardly a penalty learns its texts
+by heart, and is far too sure of others. `CalibratedClassifierCV` mends that, around a pipeline with
+`BertEmbedder` as around any other classifier.
 """
 
 # %%
-# Before or after 2000?
-# ---------------------
+# Early or late?
+# --------------
 #
-# Was a work of art made after 1999? Title and medium tell something about it, but not all.
+# Was a work of art made before 1995, or after 2004? Title and medium tell something about it, but
+# not all.
 
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from sklearn.calibration import CalibratedClassifierCV, CalibrationDisplay
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, brier_score_loss
 from sklearn.model_selection import train_test_split
-from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 from skbert import BertEmbedder
 
 table = pd.read_csv(Path(__file__).parent / "data" / "tate_text.csv")
-table = table.drop_duplicates(["artist", "title", "medium", "year"]).sample(900, random_state=0)
+table = table.drop_duplicates(["artist", "title", "medium", "year"])
+table = table[(table["year"] < 1995) | (table["year"] > 2004)].sample(900, random_state=0)
 texts = table["title"] + ". " + table["medium"]
-is_late = table["year"] >= 2000
+is_late = table["year"] > 2004
 X_train, X_test, y_train, y_test = train_test_split(texts, is_late, test_size=400, random_state=0)
 
 # %%
@@ -38,10 +40,10 @@ X_train, X_test, y_train, y_test = train_test_split(texts, is_late, test_size=40
 #
 # The Brier score is the mean squared error of the probabilities: smaller is better.
 
-model = make_pipeline(BertEmbedder(normalize=True), GaussianNB())
+model = make_pipeline(BertEmbedder(normalize=True), LogisticRegression(C=1000, max_iter=2000))
 contenders = {
-    "naive Bayes": model,
-    "naive Bayes, calibrated": CalibratedClassifierCV(model, method="sigmoid", cv=3),
+    "hardly a penalty": model,
+    "the same, calibrated": CalibratedClassifierCV(model, method="sigmoid", cv=4),
 }
 figure, ax = plt.subplots(figsize=(6, 5.4), layout="constrained")
 for name, contender in contenders.items():

@@ -72,7 +72,8 @@ for name, encoder in encoders.items():
 # Where does it stand?
 # --------------------
 #
-# The place of the document in the list of results: 1 is best.
+# The place of the document in the list of results: 1 is best. Documents that share no word with the
+# question are all as far from it; they follow in any order.
 
 figure, ax = plt.subplots(figsize=(8.5, 4.6), layout="constrained")
 for name, marker in zip(ranks, "x o".split(), strict=True):

@@ -61,7 +61,7 @@ table = pd.DataFrame(means, columns=["same meaning", "other meaning"])
 print(table.round(2).to_string(index_names=False))
 
 figure, ax = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
-table.plot(ax=ax, marker="o", xlabel="layer", ylabel='mean cosine of two "bank"s', ylim=(0, 1.05))
+table.plot(ax=ax, marker="o", xlabel="layer", ylabel='mean cosine of two "bank"s', ylim=(0.7, 1))
 plt.show()
 
 # %%
