@@ -26,8 +26,6 @@ extensions = [
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 exclude_patterns = ["_build", "_templates", "generated/*.part.md"]
 templates_path = ["_templates"]
-# Pages whose branches are merged later join the table of contents by a pattern.
-suppress_warnings = ["toc.empty_glob"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
@@ -48,9 +46,6 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_memory": False,
     "write_computation_times": False,
-    "plot_gallery": "True",
-    "abort_on_example_error": False,
-    "only_warn_on_example_error": False,
 }
 
 html_theme = "pydata_sphinx_theme"

@@ -1,7 +1,7 @@
 """
-===================================
+====================================
 Clusters of texts, and a map of them
-===================================
+====================================
 
 Texts without labels: k-means on their vectors finds groups, t-SNE draws them in two dimensions. We
 know the topics here, and only use them to see how well the groups fit.
@@ -63,7 +63,9 @@ for number, topic in enumerate(TOPICS):
         ax.scatter(*places[shown].T, color=f"C{number}", marker=marker, s=60)
     ax.scatter([], [], color=f"C{number}", s=60, label=topic)
     middle = np.flatnonzero(topics == number)[0]
-    ax.annotate(texts[middle], places[middle], xytext=(8, 6), textcoords="offset points", fontsize=9)
+    ax.annotate(
+        texts[middle], places[middle], xytext=(8, 6), textcoords="offset points", fontsize=9
+    )
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="topic")
 ax.set(xticks=[], yticks=[])
 plt.show()

@@ -55,7 +55,9 @@ classifier = BertClassifier(
     random_state=0,
 )
 classifier.fit(X_train, y_train)
-print(f"{classifier.n_iter_} epochs; accuracy on other texts {classifier.score(X_test, y_test):.3f}")
+print(
+    f"{classifier.n_iter_} epochs; accuracy on other texts {classifier.score(X_test, y_test):.3f}"
+)
 
 # %%
 # The curves

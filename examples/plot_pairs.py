@@ -79,7 +79,9 @@ figure, ax = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
 for answers, name in [(False, "does not answer"), (True, "answers")]:
     shown = test["answers"] == answers
     ax.scatter(cosine[shown], probability[shown], alpha=0.7, label=name)
-ax.set(xlabel="cosine of the two vectors", ylabel="probability, trained on pairs", ylim=(-0.05, 1.05))
+ax.set(
+    xlabel="cosine of the two vectors", ylabel="probability, trained on pairs", ylim=(-0.05, 1.05)
+)
 ax.legend(loc="center left")
 plt.show()
 

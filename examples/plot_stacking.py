@@ -1,7 +1,7 @@
 """
-========================================
+=========================================
 Stacking a model of texts and one of data
-========================================
+=========================================
 
 Text and other columns can meet in one `ColumnTransformer`, or each can have a model of its own, whose
 predictions a last model weighs. That is stacking. It suits models that cannot share a table of

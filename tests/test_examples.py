@@ -79,7 +79,7 @@ def test_fine_tune_names_the_better_one_where_it_is_clear(fine_tune: str):
 
 
 def test_shipped_data_come_with_their_notice():
-    notice = (EXAMPLES / "data" / "README.md").read_text(encoding="utf-8")
+    notice = (EXAMPLES / "data" / "NOTICE.md").read_text(encoding="utf-8")
     for file in (EXAMPLES / "data").glob("*.csv"):
         assert file.name in notice
     assert "modeldata authors" in notice
