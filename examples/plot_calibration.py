@@ -3,9 +3,9 @@
 Calibrated probabilities
 ========================
 
-If a model says 0.8, is it right in 80 of 100 cases? A regression with hardly a penalty learns its texts
-by heart, and is far too sure of others. `CalibratedClassifierCV` mends that, around a pipeline with
-`BertEmbedder` as around any other classifier.
+If a model says 0.8, is it right in 80 of 100 cases? A regression with hardly a penalty learns its
+texts by heart, and is far too sure of others. `CalibratedClassifierCV` mends that, around a
+pipeline with `BertEmbedder` as around any other classifier.
 """
 
 # %%
@@ -15,6 +15,7 @@ by heart, and is far too sure of others. `CalibratedClassifierCV` mends that, ar
 # Was a work of art made before 1995, or after 2004? Title and medium tell something about it, but
 # not all.
 
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -27,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 
 from skbert import BertEmbedder
 
-table = pd.read_csv(Path(__file__).parent / "data" / "tate_text.csv")
+table = pd.read_csv(Path(sys.argv[0]).parent / "data" / "tate_text.csv")
 table = table.drop_duplicates(["artist", "title", "medium", "year"])
 table = table[(table["year"] < 1995) | (table["year"] > 2004)].sample(900, random_state=0)
 texts = table["title"] + ". " + table["medium"]

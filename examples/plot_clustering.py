@@ -21,18 +21,24 @@ from sklearn.metrics import adjusted_rand_score
 from skbert import BertEmbedder
 
 TOPICS = {
-    "sport": "Late goal wins the cup; Runner breaks the record; Coach leaves the club; Striker is "
-    "injured; Tennis star retires; Rain stops the match; Swimmers take gold; Home team loses again",
-    "weather": "Heavy snow in the north; A hot week ahead; Storm on the coast; Fog in the valleys; "
-    "Floods after days of rain; Frost kills the blossom; Drought dries the rivers; Mild and cloudy",
-    "science": "Telescope finds a planet; New vaccine tested; Fossil of a bird found; Chemists make "
-    "plastic from wood; Cells grown in a dish; Robot learns to walk; A gene for sleep; Probe lands on Mars",
-    "money": "Shares fall sharply; Bank raises rates; Oil gets cheaper; Two carmakers merge; Rents rise "
-    "again; Unemployment falls; Euro gains on the dollar; Tax on sugar planned",
-    "culture": "Museum shows lost painting; Novel wins a prize; Festival opens with jazz; Actor dies at "
-    "ninety; Opera house reopens; A film about bees; Poet reads in the park; Band cancels its tour",
+    "sport": """
+        Late goal wins the cup; Runner breaks the record; Coach leaves the club; Striker is
+        injured; Tennis star retires; Rain stops the match; Swimmers take gold; Home team loses""",
+    "weather": """
+        Heavy snow in the north; A hot week ahead; Storm on the coast; Fog in the valleys; Floods
+        after days of rain; Frost kills the blossom; Drought dries the rivers; Mild days""",
+    "science": """
+        Telescope finds a planet; New vaccine tested; Fossil of a bird found; Chemists make
+        plastic from wood; Cells grown in a dish; Robot learns to walk; A gene for sleep; Probe
+        lands on Mars""",
+    "money": """
+        Shares fall sharply; Bank raises rates; Oil gets cheaper; Two carmakers merge; Rents rise
+        again; Unemployment falls; Euro gains on the dollar; Tax on sugar planned""",
+    "culture": """
+        Museum shows lost painting; Novel wins a prize; Festival opens with jazz; Actor dies at
+        ninety; Opera house reopens; A film about bees; Poet reads in the park; Band on tour""",
 }
-texts = [text.strip() for topic in TOPICS.values() for text in topic.split(";")]
+texts = [" ".join(text.split()) for topic in TOPICS.values() for text in topic.split(";")]
 topics = np.repeat(np.arange(len(TOPICS)), len(texts) // len(TOPICS))
 
 # %%
@@ -51,8 +57,8 @@ for name, encoder in {"TF-IDF": TfidfVectorizer(), "BERT": BertEmbedder(normaliz
 # The map
 # -------
 #
-# Colours are topics, shapes the groups that k-means found. t-SNE keeps neighbours near each other; the
-# distances between far groups mean nothing.
+# Colours are topics, shapes the groups that k-means found. t-SNE keeps neighbours near each other;
+# the distances between far groups mean nothing.
 
 places = TSNE(perplexity=8, random_state=0).fit_transform(vectors)
 

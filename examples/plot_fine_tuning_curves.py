@@ -13,6 +13,7 @@ enough, too little or too much.
 #
 # What is a work of art made of? 240 descriptions to learn from, with labels from a list of words.
 
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -28,7 +29,7 @@ GROUPS = {  # the last that is found counts
     "photograph": "photograph|polaroid",
     "moving image": "video|film|projection|slide",
 }
-table = pd.read_csv(Path(__file__).parent / "data" / "tate_text.csv")
+table = pd.read_csv(Path(sys.argv[0]).parent / "data" / "tate_text.csv")
 texts = table["medium"].drop_duplicates()
 labels = pd.Series("object", index=texts.index)
 for group, words in GROUPS.items():

@@ -3,9 +3,9 @@
 Pairs of texts: does this answer the question?
 ==============================================
 
-Does a sentence answer a question? A classifier of pairs reads both at once, so that the words of one
-can ask for those of the other. The usual alternative compares two vectors that were made apart.
-Both are tried here, on questions written for this page.
+Does a sentence answer a question? A classifier of pairs reads both at once, so that the words of
+one can ask for those of the other. The usual alternative compares two vectors that were made
+apart. Both are tried here, on questions written for this page.
 """
 
 # %%
@@ -23,7 +23,8 @@ from sklearn.metrics import roc_auc_score
 from skbert import BertClassifier, BertEmbedder
 
 THINGS = (
-    "ring clock violin map painting bicycle lamp letter statue carpet camera boat piano vase mirror desk"
+    "ring clock violin map painting bicycle lamp letter "
+    "statue carpet camera boat piano vase mirror desk"
 ).split()
 QUESTIONS = {
     "place": ["Where was the {} found?", "In which place is the {} now?"],

@@ -3,15 +3,16 @@
 Poolings compared
 =================
 
-BERT gives one vector a token. A *pooling* makes one vector a text of them. Which one is best depends
-on how the checkpoint was trained, so it is worth a comparison. We sort what works of art are made
-of into six groups, with the vectors of each pooling and the same logistic regression.
+BERT gives one vector a token. A *pooling* makes one vector a text of them. Which one is best
+depends on how the checkpoint was trained, so it is worth a comparison. We sort what works of art
+are made of into six groups, with the vectors of each pooling and the same logistic regression.
 """
 
 # %%
 # Texts and labels
 # ----------------
 
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -28,7 +29,7 @@ GROUPS = {  # the last that is found counts
     "photograph": "photograph|polaroid",
     "moving image": "video|film|projection|slide",
 }
-table = pd.read_csv(Path(__file__).parent / "data" / "tate_text.csv")
+table = pd.read_csv(Path(sys.argv[0]).parent / "data" / "tate_text.csv")
 texts = table["medium"].drop_duplicates().sample(500, random_state=0)
 labels = pd.Series("object", index=texts.index)
 for group, words in GROUPS.items():
@@ -50,10 +51,10 @@ for pooling in ("mean", "mean_sqrt_len", "max", "cls", "pooler"):
     print(f"{pooling:14} {scores[pooling].mean():.3f} ± {scores[pooling].std():.3f}")
 
 # %%
-# "mean" and "mean_sqrt_len" differ in length only, and ``normalize=True`` takes the length away: their
-# scores are the same but for rounding. The default model was trained with "mean"; its "pooler" layer
-# comes from an earlier training, and was not used in the last. Here the difference between poolings
-# is small beside the spread of the folds.
+# "mean" and "mean_sqrt_len" differ in length only, and ``normalize=True`` takes the length away:
+# their scores are the same but for rounding. The default model was trained with "mean"; its
+# "pooler" layer comes from an earlier training, and was not used in the last. Here the difference
+# between poolings is small beside the spread of the folds.
 
 figure, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 ax.boxplot(list(scores.values()), orientation="horizontal", tick_labels=list(scores))

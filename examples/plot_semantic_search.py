@@ -3,8 +3,8 @@
 Semantic search with nearest neighbours
 =======================================
 
-Which of our answers fits a question? Search by words finds answers that share words with it. Search by
-vectors finds those that mean something near. Both are a vectoriser and scikit-learn's
+Which of our answers fits a question? Search by words finds answers that share words with it.
+Search by vectors finds those that mean something near. Both are a vectoriser and scikit-learn's
 `NearestNeighbors`.
 """
 
@@ -54,8 +54,8 @@ QUESTIONS = [
 # The index
 # ---------
 #
-# `NearestNeighbors` finds the nearest rows. All vectors have length 1, so the nearest are those with
-# the largest cosine.
+# `NearestNeighbors` finds the nearest rows. All vectors have length 1, so the nearest are those
+# with the largest cosine.
 
 wanted = np.arange(len(QUESTIONS))
 ranks = {}

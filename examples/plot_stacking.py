@@ -3,18 +3,19 @@
 Stacking a model of texts and one of data
 =========================================
 
-Text and other columns can meet in one `ColumnTransformer`, or each can have a model of its own, whose
-predictions a last model weighs. That is stacking. It suits models that cannot share a table of
-features, a fine-tuned BERT among them.
+Text and other columns can meet in one `ColumnTransformer`, or each can have a model of its own,
+whose predictions a last model weighs. That is stacking. It suits models that cannot share a table
+of features, a fine-tuned BERT among them.
 """
 
 # %%
 # The table
 # ---------
 #
-# In which year was a work of art made? Number in the catalogue and artist on the one side, title and
-# medium on the other.
+# In which year was a work of art made? Number in the catalogue and artist on the one side, title
+# and medium on the other.
 
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -30,7 +31,7 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from skbert import BertEmbedder
 
-table = pd.read_csv(Path(__file__).parent / "data" / "tate_text.csv")
+table = pd.read_csv(Path(sys.argv[0]).parent / "data" / "tate_text.csv")
 table = table.drop_duplicates(["artist", "title", "medium", "year"]).sample(900, random_state=0)
 table["description"] = table["title"] + ". " + table["medium"]
 X, year = table[["id", "artist", "description"]], table["year"]
@@ -40,7 +41,8 @@ X_train, X_test, y_train, y_test = train_test_split(X, year, test_size=300, rand
 # Three models, and one above them
 # --------------------------------
 #
-# Each model picks its columns with a `ColumnTransformer` of its own; the stack passes whole rows on.
+# Each model picks its columns with a `ColumnTransformer` of its own; the stack passes whole rows
+# on.
 
 alphas = np.logspace(-2, 2, 9)
 numbers = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)

@@ -14,6 +14,7 @@ of the text step and of the regression together, and all of it is fitted inside 
 #
 # 250 works of the Tate. In which year was each made?
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,7 +28,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skbert import BertEmbedder
 
-table = pd.read_csv(Path(__file__).parent / "data" / "tate_text.csv")
+table = pd.read_csv(Path(sys.argv[0]).parent / "data" / "tate_text.csv")
 table = table.drop_duplicates(["artist", "title", "medium", "year"]).sample(250, random_state=0)
 table["description"] = table["title"] + ". " + table["medium"]
 X, year = table[["id", "artist", "description"]], table["year"]
@@ -38,8 +39,8 @@ print(X.head(3).to_string(index=False, max_colwidth=60))
 # ----------
 #
 # Parameters of the embedder are named like those of any step. Pooling "cls" takes one token's
-# vector for the text, "mean" the mean of all. With ``memory``, a pipeline keeps the vectors of a fold
-# for all values of ``alpha``, instead of reading the texts again for each.
+# vector for the text, "mean" the mean of all. With ``memory``, a pipeline keeps the vectors of a
+# fold for all values of ``alpha``, instead of reading the texts again for each.
 
 columns = make_column_transformer(
     (StandardScaler(), ["id"]),

@@ -3,8 +3,8 @@
 Token vectors: one word, two meanings
 =====================================
 
-With ``pooling=None``, `BertEmbedder` gives one vector a token. A token's vector depends on the words
-around it, more so in each layer. We watch the word "bank" change.
+With ``pooling=None``, `BertEmbedder` gives one vector a token. A token's vector depends on the
+words around it, more so in each layer. We watch the word "bank" change.
 """
 
 # %%
