@@ -32,6 +32,7 @@ myst_heading_anchors = 3
 default_role = "obj"  # `BertEmbedder` in a docstring is a link
 
 autosummary_generate = True
+maximum_signature_line_length = 80
 autodoc_typehints = "none"  # numpydoc's sections tell them
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # the template lists them
@@ -39,7 +40,8 @@ numpydoc_show_class_members = False  # the template lists them
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"/plot_",  # the others are for the command line, and shown as code
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"/(quickstart|fine_tune)\.py$",  # for the command line; minutes long
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skbert",),
