@@ -68,10 +68,10 @@ for number, topic in enumerate(TOPICS):
         shown = (topics == number) & (clusters["BERT"] == cluster)
         ax.scatter(*places[shown].T, color=f"C{number}", marker=marker, s=60)
     ax.scatter([], [], color=f"C{number}", s=60, label=topic)
-    middle = np.flatnonzero(topics == number)[0]
-    ax.annotate(
-        texts[middle], places[middle], xytext=(8, 6), textcoords="offset points", fontsize=9
-    )
+    first = np.flatnonzero(topics == number)[0]
+    side = "right" if places[first, 0] > places[:, 0].mean() else "left"
+    label = {"textcoords": "offset points", "fontsize": 9, "ha": side}
+    ax.annotate(texts[first], places[first], xytext=(0, 8), **label)
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="topic")
 ax.set(xticks=[], yticks=[])
 plt.show()
