@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install -q -c constraints.txt
 BASE := $(VENV)/.base
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check docs bench format clean
 
 demo: $(VENV)/.demo
 	$(PY) examples/quickstart.py
@@ -17,6 +17,11 @@ check: $(VENV)/.test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	$(PY) docs/check_docstrings.py
+
+# Runs the gallery's scripts. Without them, while you write: make docs SPHINX='-D plot_gallery=0'
+docs: $(VENV)/.docs
+	$(VENV)/bin/sphinx-build -W --keep-going $(SPHINX) docs docs/_build
 
 bench: $(VENV)/.bench
 	$(PY) benchmarks/run.py
@@ -38,4 +43,4 @@ $(VENV)/.%: $(BASE) pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build docs/auto_examples docs/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -49,7 +49,7 @@ from skbert._trained import SHORTEN
 class Answer(NamedTuple):
     """A possible answer.
 
-    Attributes
+    Parameters
     ----------
     text : str
         ``context[start:end]``; "" where the context gives no answer.

@@ -131,7 +131,7 @@ def _without_spaces(text: str, start: int, end: int) -> tuple[int, int]:
 class Entity(NamedTuple):
     """An entity in a text.
 
-    Attributes
+    Parameters
     ----------
     text : str
         ``text[start:end]`` of the text that it was found in.

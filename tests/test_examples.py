@@ -11,6 +11,13 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NUMBER = r"-?\d+\.\d+"
+GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
+# `make docs` runs all of the gallery; the tests run what takes seconds.
+QUICK = {
+    "plot_clustering.py": r"^BERT +adjusted Rand index 0\.\d\d$",
+    "plot_semantic_search.py": r"^meaning \(BERT\): .+ comes first for 1?\d of 12$",
+    "plot_token_vectors.py": r"^0 +0\.\d\d +0\.\d\d$",
+}
 
 
 def printed_by(example: str, *options: str, folder: Path) -> str:
@@ -78,8 +85,31 @@ def test_fine_tune_names_the_better_one_where_it_is_clear(fine_tune: str):
         assert accuracy[winner[1]] == max(accuracy.values())
 
 
+@pytest.mark.minilm
+@pytest.mark.usefixtures("minilm")
+@pytest.mark.parametrize("example", QUICK)
+def test_quick_gallery_scripts_print_their_result(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    printed = printed_by(example, folder=tmp_path)
+    assert re.search(QUICK[example], printed, re.MULTILINE), printed
+
+
+@pytest.mark.parametrize("script", GALLERY, ids=lambda script: script.stem)
+def test_gallery_scripts_have_a_title_and_can_be_read_by_python(script: Path):
+    text = script.read_text(encoding="utf-8")
+    compile(text, str(script), "exec")
+    title = re.match(r'"""\n(=+)\n(.+)\n(=+)\n', text)
+    assert title is not None
+    assert title[1] == title[3]
+    assert len(title[1]) >= len(title[2])
+    assert "../shared" not in text
+    assert "plt.show()" in text
+
+
 def test_shipped_data_come_with_their_notice():
-    notice = (EXAMPLES / "data" / "README.md").read_text(encoding="utf-8")
+    notice = (EXAMPLES / "data" / "NOTICE.md").read_text(encoding="utf-8")
     for file in (EXAMPLES / "data").glob("*.csv"):
         assert file.name in notice
     assert "modeldata authors" in notice

@@ -1,0 +1,113 @@
+"""
+========================
+Names in texts, labelled
+========================
+
+`BertTokenClassifier` gives each word a label. Here it learns to find persons and places, from forty
+sentences written for this page: far too few for real use, enough to see how it works.
+"""
+
+# %%
+# Sentences
+# ---------
+#
+# Labels are in the IOB2 scheme: ``B-PER`` begins a person, ``I-PER`` goes on with it, ``O`` is no
+# name. Brackets are quicker to write, so we turn them into labels.
+
+import re
+
+import matplotlib.pyplot as plt
+from sklearn.model_selection import train_test_split
+
+from skbert import BertTokenClassifier
+
+SENTENCES = """
+[PER Ada Lovelace] lived in [LOC London] .
+Yesterday [PER Max] flew to [LOC Paris] .
+The train from [LOC Rome] was late again .
+I met [PER Nina Simone] in [LOC New York] .
+[PER Carl] and [PER Eva] study in [LOC Berlin] .
+It rained all day in [LOC Hamburg] .
+Have you seen [PER Mrs Brown] today ?
+[LOC Norway] is cold , said [PER Peter] .
+The museum in [LOC Vienna] is closed .
+[PER Marie Curie] was born in [LOC Warsaw] .
+My brother [PER Tom] lives near [LOC Oxford] .
+We drove through [LOC Spain] and [LOC Portugal] .
+[PER Anna] wrote to [PER Paul] from [LOC Cairo] .
+The best bread is from [LOC Naples] .
+Who is [PER John Smith] ?
+[PER Lucy] left [LOC Dublin] in May .
+The river flows to [LOC Cologne] .
+Doctor [PER Miller] works in [LOC Chicago] .
+They play chess in the park .
+[LOC Tokyo] is larger than [LOC Madrid] .
+[PER Olga Petrova] sings tonight .
+Please call [PER David] at noon .
+The road to [LOC Delhi] is long .
+[PER Hans] sold his house in [LOC Zurich] .
+Nobody was at home .
+[PER Emma Stone] is staying in [LOC Los Angeles] .
+Ships from [LOC Lisbon] arrive at night .
+I gave the book to [PER Sarah] .
+[PER Leo] comes from [LOC Brazil] .
+[LOC Athens] was hot this summer .
+The letter is for [PER George Hill] .
+[PER Clara] walked from [LOC Bonn] to [LOC Mainz] .
+He has never been to [LOC China] .
+[PER Martin] , [PER Julia] and [PER Simon] are late .
+Lunch is at one .
+The mayor of [LOC Boston] met [PER Ruth King] .
+[LOC Canada] has many lakes .
+Is [PER Henry] still in [LOC Prague] ?
+The film about [PER Frida Kahlo] was shot in [LOC Mexico] .
+[PER Alice] knows [LOC Sweden] well .
+"""
+
+
+def words_and_labels(sentence):
+    words, labels = [], []
+    for kind, name, word in re.findall(r"\[(\w+) ([^]]+)\]|(\S+)", sentence):
+        parts = name.split() or [word]
+        words += parts
+        labels += [f"{'I' if n else 'B'}-{kind}" if kind else "O" for n in range(len(parts))]
+    return words, labels
+
+
+X, y = zip(*map(words_and_labels, SENTENCES.strip().splitlines()), strict=True)
+X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=10, random_state=0)
+print(list(zip(X[0], y[0], strict=True)))
+
+# %%
+# Training
+# --------
+
+tagger = BertTokenClassifier(min_steps=70, learning_rate=3e-4, random_state=0)
+tagger.fit(X_train, y_train)
+print(f"{tagger.metric_} on ten other sentences: {tagger.score(X_test, y_test):.2f}")
+
+# %%
+# Plain texts
+# -----------
+#
+# `predict_entities` splits texts into words itself. Each entity is an exact slice of its text.
+
+text = "In June, Grace Hopper moved from Arlington to Philadelphia."
+for entity in tagger.predict_entities([text])[0]:
+    print(f"{entity.label} {entity.start:>3}-{entity.end:<3} {entity.score:.2f} {entity.text!r}")
+
+# %%
+# How sure is it?
+# ---------------
+#
+# One column a word, one row a label:
+
+words = ["Grace", "Hopper", "moved", "from", "Arlington", "to", "Philadelphia", "."]
+probabilities = tagger.predict_proba([words])[0]
+
+figure, ax = plt.subplots(figsize=(8, 3), layout="constrained")
+picture = ax.imshow(probabilities.T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+ax.set_xticks(range(len(words)), words)
+ax.set_yticks(range(len(tagger.classes_)), tagger.classes_)
+figure.colorbar(picture, label="probability")
+plt.show()

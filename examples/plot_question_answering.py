@@ -1,0 +1,127 @@
+"""
+=============================
+Answers as slices of contexts
+=============================
+
+`BertQuestionAnswerer` looks for the answer to a question in a context, and gives an exact slice of
+it. It learns here from 36 questions that were written for this page. The default model was never
+trained to answer questions, so do not expect much: for real use, begin with a checkpoint that was
+(``BertQuestionAnswerer.from_pretrained``), or train on tens of thousands of questions, such as
+SQuAD.
+"""
+
+# %%
+# Questions, contexts, answers
+# ----------------------------
+#
+# Each context has three questions. Contexts are in the training or in the test, never in both.
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from skbert import BertQuestionAnswerer
+
+TEXTS = """
+The old mill stands by the river. It was built in 1820 by Tom Reed. Today it is a museum.
+Where does the mill stand? = by the river
+When was the mill built? = in 1820
+Who built the mill? = Tom Reed
+Rosa runs a bakery in Leeds. She opens at six. Her rye bread costs four pounds.
+Who runs a bakery? = Rosa
+When does she open? = at six
+What does her bread cost? = four pounds
+The concert is in the town hall. Tickets cost ten euros. Nina Berg plays the piano on Friday.
+Where is the concert? = in the town hall
+What do tickets cost? = ten euros
+Who plays the piano? = Nina Berg
+In 1911 a fire destroyed the library. Anna Lee saved the maps. They are now kept in Oxford.
+When did a fire destroy the library? = In 1911
+Who saved the maps? = Anna Lee
+Where are the maps kept? = in Oxford
+Max found a ring in the lake. He sold it for 90 dollars. The buyer was Doctor Hill.
+Who found a ring? = Max
+Where was the ring? = in the lake
+What did he get for it? = 90 dollars
+The ferry leaves at noon from the west pier. Captain Moss steers it. A ticket is three pounds.
+When does the ferry leave? = at noon
+From where does the ferry leave? = the west pier
+Who steers it? = Captain Moss
+Eva Stone painted the picture in a barn. That was in 1930. It was bought by a bank.
+Who painted the picture? = Eva Stone
+Where was the picture painted? = in a barn
+When was that? = in 1930
+The shop in Park Lane closes at seven. Mr Ito repairs clocks there. A repair costs 20 pounds.
+When does the shop close? = at seven
+Who repairs clocks? = Mr Ito
+What does a repair cost? = 20 pounds
+Lena swims in the sea every morning. Her coach is Paul King. The race is on Sunday.
+Where does Lena swim? = in the sea
+Who is her coach? = Paul King
+When is the race? = on Sunday
+A storm sank the boat near Cork. Six men were saved by Jack Dunn. It happened in March.
+Where did the boat sink? = near Cork
+Who saved six men? = Jack Dunn
+When did it happen? = in March
+The bell was cast in Ghent. It weighs nine tons. Brother Luke rings it at dawn.
+Where was the bell cast? = in Ghent
+Who rings the bell? = Brother Luke
+When is it rung? = at dawn
+Our school has a garden behind the gym. Mrs Park planted it in April. The seeds cost 30 euros.
+Where is the garden? = behind the gym
+Who planted the garden? = Mrs Park
+When was it planted? = in April
+The bridge at Dale was closed on Monday. Ice had broken a pillar. Sam Young will mend it.
+When was the bridge closed? = on Monday
+Who will mend the bridge? = Sam Young
+Where is the bridge? = at Dale
+Ben bought a violin in Prague. It was made in 1790. He paid 800 dollars.
+Who bought a violin? = Ben
+Where did he buy it? = in Prague
+When was it made? = in 1790
+The market is on the green every Saturday. Olga sells honey there. A jar is five pounds.
+Where is the market? = on the green
+Who sells honey? = Olga
+What does a jar cost? = five pounds
+"""
+context, rows = "", []
+for line in TEXTS.strip().splitlines():
+    question, is_question, answer = line.partition(" = ")
+    if is_question:
+        rows.append((question, answer, context))
+    else:
+        context = line
+table = pd.DataFrame(rows, columns=["question", "answer", "context"])
+train, test = table.iloc[:36], table.iloc[36:]
+print(train.head(3).to_string(index=False, max_colwidth=50))
+
+# %%
+# Training
+# --------
+
+columns = ["question", "context"]
+reader = BertQuestionAnswerer(min_steps=75, learning_rate=4e-4, train_batch_size=12, random_state=0)
+reader.fit(train[columns], train["answer"])
+print(f"On the {len(test)} questions about other contexts:")
+print(f"F1 {reader.score(test[columns], test['answer']):.2f}", end=", ")
+print(f"exactly right {reader.exact_match(test[columns], test['answer']):.2f}")
+print()
+results = test.assign(predicted=reader.predict(test[columns]))
+print(results[["question", "answer", "predicted"]].to_string(index=False))
+
+# %%
+# The next best
+# -------------
+#
+# `predict_answers` gives several answers, each with its characters in the context and its share of
+# the probability of all slices. For a question that this model gets wrong, they show what it
+# hesitates between.
+
+question = test.iloc[[2]]
+answers = reader.predict_answers(question[columns], n_best=6)[0]
+
+figure, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
+ax.barh([answer.text for answer in answers], [answer.score for answer in answers])
+ax.invert_yaxis()
+ax.set_xlabel("probability")
+ax.set_title(question["question"].item(), loc="left")
+plt.show()

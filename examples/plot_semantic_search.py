@@ -1,0 +1,87 @@
+"""
+=======================================
+Semantic search with nearest neighbours
+=======================================
+
+Which of our answers fits a question? Search by words finds answers that share words with it.
+Search by vectors finds those that mean something near. Both are a vectoriser and scikit-learn's
+`NearestNeighbors`.
+"""
+
+# %%
+# Documents and questions
+# -----------------------
+#
+# Each question asks for the document of the same number, in other words.
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.neighbors import NearestNeighbors
+
+from skbert import BertEmbedder
+
+DOCUMENTS = [
+    "To reset your password, use the link on the sign-in page.",
+    "Parcels arrive within three working days.",
+    "You can return any item within 30 days.",
+    "We accept credit cards and bank transfer.",
+    "Our shop is open from Monday to Saturday.",
+    "Gift vouchers are valid for two years.",
+    "Damaged goods are replaced free of charge.",
+    "You can cancel your subscription at any time.",
+    "Students get ten percent off.",
+    "To change your address, open your profile.",
+    "Invoices are sent by email.",
+    "We ship to all countries of the European Union.",
+]
+QUESTIONS = [
+    "I can't log in any more, what do I do?",
+    "How long does delivery take?",
+    "I don't like the shoes, may I send them back?",
+    "How can I pay?",
+    "Can I come by on a Sunday?",
+    "When does my present card expire?",
+    "The cup came broken.",
+    "I want to quit my membership.",
+    "Is there a discount for pupils?",
+    "I have moved to another city.",
+    "Where do I get the bill?",
+    "Do you deliver to Portugal?",
+]
+
+# %%
+# The index
+# ---------
+#
+# `NearestNeighbors` finds the nearest rows. All vectors have length 1, so the nearest are those
+# with the largest cosine.
+
+wanted = np.arange(len(QUESTIONS))
+ranks = {}
+encoders = {"words (TF-IDF)": TfidfVectorizer(), "meaning (BERT)": BertEmbedder(normalize=True)}
+for name, encoder in encoders.items():
+    index = NearestNeighbors(n_neighbors=len(DOCUMENTS), metric="cosine")
+    index.fit(encoder.fit_transform(DOCUMENTS))
+    found = index.kneighbors(encoder.transform(QUESTIONS), return_distance=False)
+    ranks[name] = 1 + (found == wanted[:, None]).argmax(axis=1)
+    first = np.count_nonzero(ranks[name] == 1)
+    print(f"{name}: the document that was asked for comes first for {first} of {len(QUESTIONS)}")
+
+# %%
+# Where does it stand?
+# --------------------
+#
+# The place of the document in the list of results: 1 is best. Documents that share no word with the
+# question are all as far from it; they follow in any order.
+
+figure, ax = plt.subplots(figsize=(8.5, 4.6), layout="constrained")
+for name, marker in zip(ranks, "x o".split(), strict=True):
+    ax.scatter(ranks[name], wanted, marker=marker, s=55, label=name)
+ax.set_yticks(wanted, QUESTIONS)
+ax.set_xticks(range(1, len(DOCUMENTS) + 1))
+ax.invert_yaxis()
+ax.grid(axis="y", alpha=0.4)
+ax.set_xlabel("place among the results")
+ax.legend()
+plt.show()
