@@ -41,7 +41,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"/(quickstart|fine_tune)\.py$",  # for the command line; minutes long
+    "ignore_pattern": r"^(quickstart|fine_tune)\.py$",  # for the command line; minutes long
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skbert",),
