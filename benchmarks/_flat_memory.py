@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import _data
@@ -49,8 +50,9 @@ def _print(results):
 
 def embed_again_and_again(folder, with_cache):
     """Do the work of the fresh process: other texts each time."""
-    from skbert import BertEmbedder
+    from skbert import BertEmbedder, TruncationWarning
 
+    warnings.simplefilter("ignore", TruncationWarning)
     texts = _data.mixed(_data.read_corpus())
     draw = random.Random(_data.SEED)
     resident = []

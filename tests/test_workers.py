@@ -179,9 +179,14 @@ class TestJob:
 
     def test_weights_are_loaded_once_for_many_shards(self, job, monkeypatch):
         _encoder.let_go()
-        loads = []
-        load = _workers.load_same
-        monkeypatch.setattr(_workers, "load_same", lambda *a: loads.append(a) or load(*a))
+        loads, load = [], _workers.load_same
+
+        def load_as_on_a_gpu(*place):
+            loads.append(load(*place))
+            _encoder.let_go()  # what is loaded to a GPU is held by nobody
+            return loads[-1]
+
+        monkeypatch.setattr(_workers, "load_same", load_as_on_a_gpu)
         for first in (0, 1, 2):
             _workers._embed_shard(job, ["a"], np.array([first]), first)
         assert len(loads) == 1
