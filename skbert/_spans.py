@@ -59,12 +59,14 @@ def encode_questions(
             f"{template.n_special_tokens + 2}."
         )
     asked = tokenizer.tokenise(questions, special_tokens=False)
-    read = tokenizer.tokenise(contexts, with_offsets=True, special_tokens=False)
+    distinct = list(dict.fromkeys(contexts))  # many questions may share a context
+    tokenised = tokenizer.tokenise(distinct, with_offsets=True, special_tokens=False)
+    read = dict(zip(distinct, tokenised, strict=True))
     windows: list[list[int]] = []
     segments: list[list[int]] = []
     offsets: list[list[tuple[int, int]]] = []
     owned, n_windows, lost = [], [], []
-    for question, context in zip(asked, read, strict=True):
+    for question, context in zip(asked, map(read.__getitem__, contexts), strict=True):
         kept = question.ids[: room // 2]
         lost.append(len(question.ids) - len(kept))
         context_room = room - len(kept)

@@ -26,7 +26,11 @@ from tests.conftest import save_tiny_bert
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 # 40 texts of 3 to 22 tokens, special tokens included, in no order.
-MANY = [" ".join("abcdefghijklmnopqrst"[: 1 + (7 * i) % 20]) for i in range(40)]
+LETTERS = "abcdefghijklmnopqrst"
+# Two different ones of each length from 1 to 20: equal texts would be computed once.
+MANY = [
+    " ".join((LETTERS + LETTERS[::-1])[20 * (i // 20) :][: 1 + (7 * i) % 20]) for i in range(40)
+]
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -361,7 +361,12 @@ class TestTrouble:
 
         texts, labels = ["a good film", "the cat sat"] * 8, ["film", "animal"] * 8
         classifier = BertClassifier(
-            tiny_bert, train_batch_size=8, learning_rate=5e-3, random_state=0, min_steps=60
+            tiny_bert,
+            train_batch_size=8,
+            learning_rate=5e-3,
+            random_state=0,
+            min_steps=60,
+            dropout=0.0,
         )
         monkeypatch.setattr(training_module, "_update", interrupted)
         with pytest.warns(InterruptedTrainingWarning, match="after 2 of 30 epochs") as warned:
