@@ -28,7 +28,7 @@ from skbert._cache_entries import look_up, store
 from skbert._cache_file import check
 from skbert._checkpoint import DEFAULT_MODEL, find_same_checkpoint
 from skbert._distinct import DistinctTexts, Embedded, Vectors
-from skbert._embedding import Reading, embed_texts, text_keys
+from skbert._embedding import Settings, embed_texts, text_keys
 from skbert._encoder import Encoder
 from skbert._exceptions import ParameterError
 from skbert._inference import HiddenStates
@@ -290,16 +290,16 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         """Clean texts → distinct → looked up → computed → written → in the caller's order."""
-        encoder, reading, cache = self._loaded(), self._reading(), as_cache(self.cache)
-        distinct = DistinctTexts(texts, self.n_features_out_, reading.pooling is not None)
-        keys = [] if cache is None else text_keys(encoder, reading, distinct.texts)
+        encoder, settings, cache = self._loaded(), self._settings(), as_cache(self.cache)
+        distinct = DistinctTexts(texts, self.n_features_out_, settings.pooling is not None)
+        keys = [] if cache is None else text_keys(encoder, settings, distinct.texts)
         with progress_bar(len(texts), "text", self.verbose) as bar:
             bar.update(len(texts) - len(distinct.texts))
             if cache is not None:
                 for part in look_up(cache.path, keys, recency=cache.max_bytes is not None):
                     distinct.put(part)
                     bar.update(len(part.rows))
-            for part in self._compute(encoder, reading, distinct, bar):
+            for part in self._compute(encoder, settings, distinct, bar):
                 distinct.put(part)
                 if cache is not None:
                     store(cache.path, keys, part, max_bytes=cache.max_bytes)
@@ -307,9 +307,9 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         warn_of_truncation(lost, self.max_length_, READ_WHOLE)
         return vectors
 
-    def _reading(self) -> Reading:
+    def _settings(self) -> Settings:
         """Give what to compute, by the parameters and the fitted attributes."""
-        return Reading(
+        return Settings(
             max_length=self.max_length_,
             overflow=self.overflow,
             stride=None if self.stride is None else int(self.stride),
@@ -320,7 +320,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         )
 
     def _compute(
-        self, encoder: Encoder, reading: Reading, distinct: DistinctTexts, bar: Any
+        self, encoder: Encoder, settings: Settings, distinct: DistinctTexts, bar: Any
     ) -> Iterator[Embedded]:
         """Compute what is not done, here or in workers."""
         rows = np.flatnonzero(~distinct.is_done)
@@ -328,22 +328,22 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             return
         texts, positions = [distinct.texts[row] for row in rows], distinct.firsts[rows]
         if are_workers_asked(self.n_jobs):
-            job = self._job(encoder, reading)
+            job = self._job(encoder, settings)
             parts = embed_in_workers(job, texts, positions, bar, self.n_jobs)
         else:
             most = None if self.cache is None else WRITTEN_AT_ONCE
-            parts = embed_texts(encoder, reading, texts, positions, bar, most_characters=most)
+            parts = embed_texts(encoder, settings, texts, positions, bar, most_characters=most)
         for part in parts:
             yield part._replace(rows=rows[part.rows])
 
-    def _job(self, encoder: Encoder, reading: Reading) -> Job:
+    def _job(self, encoder: Encoder, settings: Settings) -> Job:
         assert encoder.checkpoint is not None
         return Job(
             checkpoint=encoder.checkpoint,
             files=vars(self).get("_files"),
             device=self.device,
             precision=str(encoder.dtype).removeprefix("torch."),
-            reading=reading,
+            settings=settings,
             identity=encoder.identity,
         )
 

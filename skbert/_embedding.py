@@ -22,7 +22,7 @@ VECTORS_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Reading:
+class Settings:
     """How texts are read and what becomes of their token vectors.
 
     Plain data: it is sent to workers, and all of it but ``batch_size`` is part of cache keys.
@@ -70,7 +70,7 @@ class Reading:
 
 def embed_texts(
     encoder: Encoder,
-    reading: Reading,
+    settings: Settings,
     texts: Sequence[str],
     positions: NDArray[np.int64],
     bar: Any,
@@ -83,7 +83,7 @@ def embed_texts(
     ----------
     encoder : Encoder
         Loaded weights.
-    reading : Reading
+    settings : Settings
         What to compute.
     texts : sequence of str
         Clean texts.
@@ -101,34 +101,34 @@ def embed_texts(
     """
 
     def encode(part: slice) -> tuple[slice, Encodings]:
-        return part, reading.encode(encoder.tokenizer, texts[part], positions[part])
+        return part, settings.encode(encoder.tokenizer, texts[part], positions[part])
 
     parts = chunks(texts, most_characters=most_characters)
     for part, encodings in work_ahead(encode, parts, device=encoder.device):
         bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
-        compute = _token_vectors if reading.pooling is None else _text_vectors
-        vectors = compute(encoder, reading, encodings, bar.update)
+        compute = _token_vectors if settings.pooling is None else _text_vectors
+        vectors = compute(encoder, settings, encodings, bar.update)
         yield Embedded(np.arange(part.start, part.stop), vectors, encodings.lost_tokens)
 
 
 def _text_vectors(
-    encoder: Encoder, reading: Reading, encodings: Encodings, progress: Progress
+    encoder: Encoder, settings: Settings, encodings: Encodings, progress: Progress
 ) -> Vectors:
     """One vector a text, (n_texts, F)."""
-    assert reading.pooling is not None
-    pooling = POOLINGS[reading.pooling]
+    assert settings.pooling is not None
+    pooling = POOLINGS[settings.pooling]
     one_a_window = np.ones_like(encodings.n_owned)
-    windows = _run(encoder, reading, encodings, pooling.pool, one_a_window, progress)
+    windows = _run(encoder, settings, encodings, pooling.pool, one_a_window, progress)
     vectors = merge_windows(pooling, windows, encodings.text_bounds, encodings.n_owned)
-    return unit_length(vectors) if reading.normalize else vectors
+    return unit_length(vectors) if settings.normalize else vectors
 
 
 def _token_vectors(
-    encoder: Encoder, reading: Reading, encodings: Encodings, progress: Progress
+    encoder: Encoder, settings: Settings, encodings: Encodings, progress: Progress
 ) -> Vectors:
     """One array of token vectors a text, (n_tokens_i, F)."""
-    rows = _run(encoder, reading, encodings, every_token, encodings.n_owned, progress)
-    if reading.normalize:
+    rows = _run(encoder, settings, encodings, every_token, encodings.n_owned, progress)
+    if settings.normalize:
         rows = unit_length(rows)
     last_row = np.concatenate([[0], np.cumsum(encodings.n_owned)])
     # Copies, so that one text's vectors do not keep the whole chunk in memory.
@@ -137,7 +137,7 @@ def _token_vectors(
 
 def _run(
     encoder: Encoder,
-    reading: Reading,
+    settings: Settings,
     encodings: Encodings,
     head: Head,
     rows_per_window: NDArray[np.int64],
@@ -146,24 +146,24 @@ def _run(
     return run_batches(
         encoder,
         encodings,
-        reading.states,
+        settings.states,
         head,
-        batch_size=reading.batch_size,
+        batch_size=settings.batch_size,
         rows_per_window=rows_per_window,
         progress=progress,
     )
 
 
-def text_keys(encoder: Encoder, reading: Reading, texts: Sequence[str]) -> list[bytes]:
+def text_keys(encoder: Encoder, settings: Settings, texts: Sequence[str]) -> list[bytes]:
     """SHA-256 of each text together with everything that decides its vector.
 
     These are the weights, configuration, tokenizer and precision (`Encoder.identity`) and the
-    reading. Left out is what changes a vector by rounding only: batches, device, threads.
+    settings. Left out is what changes a vector by rounding only: batches, device, threads.
     """
-    said = asdict(reading)
+    said = asdict(settings)
     del said["batch_size"]
-    if reading.overflow == "windows":
-        said["stride"] = encoder.tokenizer.window_room(reading.max_length, reading.stride)[1]
+    if settings.overflow == "windows":
+        said["stride"] = encoder.tokenizer.window_room(settings.max_length, settings.stride)[1]
     else:
         del said["stride"]
     context = json.dumps([VECTORS_VERSION, encoder.identity, said], sort_keys=True)

@@ -155,8 +155,8 @@ def encodings_with_offsets(
         return pairs, SHORTEN
     if isinstance(estimator, BertClassifier | BertRegressor):
         return tokenizer.encode(texts.first, max_length=limit, with_offsets=True), SHORTEN
-    reading = estimator._reading()
-    return reading.encode(tokenizer, texts.first, with_offsets=True), READ_WHOLE
+    settings = estimator._settings()
+    return settings.encode(tokenizer, texts.first, with_offsets=True), READ_WHOLE
 
 
 def _rows(encodings: Encodings, tokenizer: TextTokenizer, padding: bool) -> list[tuple[Any, ...]]:

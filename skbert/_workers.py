@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skbert._checkpoint import Checkpoint
 from skbert._device import PRECISIONS, resolve_device
 from skbert._distinct import Embedded, Vectors
-from skbert._embedding import Reading, embed_texts
+from skbert._embedding import Settings, embed_texts
 from skbert._encoder import Encoder, keep, kept, load_same
 from skbert._encoding import CHUNK_CHARACTERS
 from skbert._exceptions import CheckpointChangedError
@@ -41,7 +41,7 @@ class Job:
         The checkpoint's files, where a pickle carried them.
     device, precision : str
         As the estimator's parameters; the precision is resolved.
-    reading : Reading
+    settings : Settings
         What to compute.
     identity : str
         That of the encoder in the process that sends the job.
@@ -51,7 +51,7 @@ class Job:
     files: Mapping[str, NDArray[np.uint8]] | None
     device: str
     precision: str
-    reading: Reading
+    settings: Settings
     identity: str
 
     def load(self) -> Encoder:
@@ -174,7 +174,7 @@ def _embed_shard(
     """Compute one shard: what a worker does."""
     encoder = job.load()
     bar = progress_bar(len(texts), "text", 0)
-    parts = list(embed_texts(encoder, job.reading, texts, positions, bar))
+    parts = list(embed_texts(encoder, job.settings, texts, positions, bar))
     return Embedded(
         np.arange(first_row, first_row + len(texts)),
         _joined([part.vectors for part in parts]),

@@ -46,13 +46,13 @@ def cache(tmp_path) -> EmbeddingCache:
 def computed(monkeypatch) -> list[str]:
     """Every text that this process tokenises for computing, in order."""
     seen: list[str] = []
-    encode = _embedding.Reading.encode
+    encode = _embedding.Settings.encode
 
     def spy(self, tokenizer, texts, *args, **options):
         seen.extend(texts)
         return encode(self, tokenizer, texts, *args, **options)
 
-    monkeypatch.setattr(_embedding.Reading, "encode", spy)
+    monkeypatch.setattr(_embedding.Settings, "encode", spy)
     return seen
 
 

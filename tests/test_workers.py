@@ -170,7 +170,7 @@ class TestJob:
     @pytest.fixture
     def job(self, tiny_bert) -> _workers.Job:
         embedder = BertEmbedder(tiny_bert).fit(["a"])
-        return embedder._job(embedder._loaded(), embedder._reading())
+        return embedder._job(embedder._loaded(), embedder._settings())
 
     def test_is_light(self, job):
         stored = pickle.dumps(job)
@@ -198,7 +198,7 @@ class TestJob:
     def test_precision_is_that_of_the_asking_process(self, tiny_bert):
         """A worker with a GPU must not choose another one for "auto"."""
         embedder = BertEmbedder(tiny_bert, precision="bfloat16").fit(["a"])
-        job = embedder._job(embedder._loaded(), embedder._reading())
+        job = embedder._job(embedder._loaded(), embedder._settings())
         assert job.precision == "bfloat16"
         assert job.load().dtype == torch.bfloat16
 
