@@ -6,7 +6,7 @@ import _answers_peer
 import numpy as np
 from _report import print_table, verdict
 from _same_start import recorded
-from _trainer import BATCH_SIZE
+from _trainer import same_recipe
 
 FOLDS = 5
 SEED = 0
@@ -89,17 +89,7 @@ def answerer(folder, recipe):
     """Give ours, set up as the Trainer is."""
     from skbert import BertQuestionAnswerer
 
-    return BertQuestionAnswerer(
-        str(folder),
-        max_epochs=recipe["epochs"],
-        min_steps=0,
-        learning_rate=recipe["learning_rate"],
-        dropout=recipe["dropout"],
-        train_batch_size=BATCH_SIZE,
-        device="cpu",
-        precision="float32",
-        random_state=SEED,
-    )
+    return BertQuestionAnswerer(str(folder), **same_recipe(recipe, SEED))
 
 
 def _answers(folder, model, rows):

@@ -6,10 +6,11 @@ import _fine_tuning_data
 import numpy as np
 from _report import print_table, verdict
 from _same_start import recorded
-from _trainer import BATCH_SIZE, predict_codes, train_with_trainer
+from _trainer import predict_codes, same_recipe, train_with_trainer
 
 TARGET = -1.0  # points below the Trainer that are still equal
 SEEDS = (0, 1, 2)
+DROPOUT = 0.1
 BANKING, ALL_OF_BANKING, PAIRS = "BANKING77", "BANKING77, all", "question-sentence pairs"
 RECIPES = {
     BANKING: {"epochs": 5, "learning_rate": 5e-4},
@@ -77,20 +78,7 @@ def points_above(ours, theirs):
 def _ours(folder, train, test, recipe, seed):
     from skbert import BertClassifier
 
-    classifier = BertClassifier(
-        str(folder),
-        max_epochs=recipe["epochs"],
-        min_steps=0,
-        learning_rate=recipe["learning_rate"],
-        weight_decay=0.01,
-        warmup_fraction=0.1,
-        max_grad_norm=1.0,
-        dropout=0.1,
-        train_batch_size=BATCH_SIZE,
-        device="cpu",
-        precision="float32",
-        random_state=seed,
-    )
+    classifier = BertClassifier(str(folder), **same_recipe({**recipe, "dropout": DROPOUT}, seed))
     return classifier.fit(*train).score(*test)
 
 
@@ -99,7 +87,7 @@ def _trainer(folder, train, test, recipe, seed, start):
     names = np.array(sorted(set(labels)))
     codes = _fine_tuning_data.codes_of(labels)
     model, _ = train_with_trainer(
-        folder, texts, codes, dropout=0.1, seed=seed, start=start, **recipe
+        folder, texts, codes, dropout=DROPOUT, seed=seed, start=start, **recipe
     )
     predicted = names[predict_codes(folder, model, test[0])]
     return float((predicted == np.array(test[1])).mean())

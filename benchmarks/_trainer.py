@@ -10,6 +10,23 @@ from _peers import MAX_LENGTH
 BATCH_SIZE = 16
 
 
+def same_recipe(recipe, seed):
+    """Give the parameters with which our estimators train as `run_trainer` does."""
+    return {
+        "max_epochs": recipe["epochs"],
+        "min_steps": 0,
+        "learning_rate": recipe["learning_rate"],
+        "weight_decay": 0.01,
+        "warmup_fraction": 0.1,
+        "max_grad_norm": 1.0,
+        "dropout": recipe["dropout"],
+        "train_batch_size": BATCH_SIZE,
+        "device": "cpu",
+        "precision": "float32",
+        "random_state": seed,
+    }
+
+
 def is_available():
     """Whether accelerate, without which the Trainer does not start, is installed."""
     return importlib.util.find_spec("accelerate") is not None

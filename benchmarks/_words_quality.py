@@ -7,7 +7,7 @@ import numpy as np
 from _fine_tuning_quality import SEEDS, points_above
 from _report import print_table, verdict
 from _same_start import recorded
-from _trainer import BATCH_SIZE
+from _trainer import same_recipe
 
 TARGET = -1.0
 RECIPE = {"epochs": 3, "learning_rate": 2e-4, "dropout": 0.1}
@@ -68,17 +68,7 @@ def token_classifier(folder, recipe, seed):
     """Give ours, set up as the Trainer is."""
     from skbert import BertTokenClassifier
 
-    return BertTokenClassifier(
-        str(folder),
-        max_epochs=recipe["epochs"],
-        min_steps=0,
-        learning_rate=recipe["learning_rate"],
-        dropout=recipe["dropout"],
-        train_batch_size=BATCH_SIZE,
-        device="cpu",
-        precision="float32",
-        random_state=seed,
-    )
+    return BertTokenClassifier(str(folder), **same_recipe(recipe, seed))
 
 
 def _seqeval_f1(true, predicted):
