@@ -8,7 +8,7 @@ import _fine_tuning_data
 from _floor import PRODUCT_FLOPS, matmul_sample, text_flops
 from _report import print_table, verdict
 from _timing import Contender, alternate, pairwise_median, spread
-from _trainer import BATCH_SIZE, train_with_trainer
+from _trainer import BATCH_SIZE, same_recipe, train_with_trainer
 
 TARGET = 2.0
 N_QUESTIONS, N_PAIRS = 640, 320
@@ -75,16 +75,8 @@ def train_with_skbert(folder, texts, labels, dropout):
     """Fit for one epoch; give the seconds from the loaded model to the trained one."""
     from skbert import BertClassifier
 
-    classifier = BertClassifier(
-        str(folder),
-        max_epochs=1,
-        min_steps=0,
-        dropout=dropout,
-        train_batch_size=BATCH_SIZE,
-        device="cpu",
-        precision="float32",
-        random_state=0,
-    )
+    recipe = {"epochs": 1, "learning_rate": 5e-5, "dropout": dropout}
+    classifier = BertClassifier(str(folder), **same_recipe(recipe, 0))
     with marks_of_fit() as marks:
         classifier.fit(texts, labels)
     return marks["trained"] - marks["loaded"]

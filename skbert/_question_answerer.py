@@ -117,9 +117,9 @@ class QuestionTask:
             rows, candidates(logits, encodings, 1, settings.max_answer_length), strict=True
         ):
             context = self.pairs.second[row] if self.pairs.second else ""
-            answer = ranked(found, context, 1, settings.handle_impossible, settings.null_threshold)[
-                0
-            ]
+            answer, *_ = ranked(
+                found, context, 1, settings.handle_impossible, settings.null_threshold
+            )
             scores.append(f1(answer.text, self.golds[row].texts or [""]))
         # All but the last separator, which is no place for an answer.
         loss = SpanPositions(
