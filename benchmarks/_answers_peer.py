@@ -11,6 +11,7 @@ import torch
 from _data import DATA
 from _peers import LOOP_BATCH
 from _trainer import as_rows, load_trainable, run_trainer
+from torch.nn import functional
 
 MAX_LENGTH, STRIDE = 384, 128
 MAX_ANSWER_LENGTH, N_BEST = 30, 20
@@ -44,7 +45,7 @@ def features_of(tokenizer, rows):
     return encoded, samples, offsets
 
 
-def train_with_trainer(folder, rows, *, dropout, epochs, learning_rate, seed, start=None):
+def train_with_trainer(folder, rows, *, dropout, seed, **more):
     """Fine-tune a model; give it and the seconds of ``Trainer.train`` alone."""
     from transformers import AutoTokenizer, DataCollatorWithPadding
 
@@ -57,12 +58,23 @@ def train_with_trainer(folder, rows, *, dropout, epochs, learning_rate, seed, st
         model,
         as_rows(encoded, start_positions=begins, end_positions=ends),
         DataCollatorWithPadding(tokenizer),
-        epochs=epochs,
-        learning_rate=learning_rate,
         seed=seed,
-        start=start,
+        **more,
     )
     return model, seconds
+
+
+def loss_without_padding(model, inputs):
+    """Give transformers' loss, but for the padding: no answer begins or ends there.
+
+    transformers counts it among the places to choose from, so that what a question adds to the
+    loss depends on the length of the longest one in its batch.
+    """
+    labels = torch.stack([inputs.pop("start_positions"), inputs.pop("end_positions")], dim=-1)
+    output = model(**inputs)
+    logits = torch.stack([output.start_logits, output.end_logits], dim=-1)
+    padding = inputs["attention_mask"].unsqueeze(-1) == 0
+    return functional.cross_entropy(logits.masked_fill(padding, -torch.inf), labels)
 
 
 def _labels(row, offsets):

@@ -6,6 +6,7 @@ import _answers_peer
 from _answers_quality import RECIPE, SEED, answerer, columns
 from _fine_tuning_speed import marks_of_fit
 from _timing import Contender, alternate
+from _trainer import BATCH_SIZE
 from _words_speed import print_speed, side_by_side
 
 PREDICTION_TARGET = 2.0
@@ -31,7 +32,7 @@ def measure(folder, *, rounds, quick):
 
 
 def _training(folder, rows, rounds):
-    recipe = {**RECIPE, "epochs": 1, "dropout": 0.1}
+    recipe = {**RECIPE, "epochs": 1, "dropout": 0.1, "batch_size": BATCH_SIZE}
     ours, peer = [], []
 
     def fit():

@@ -15,7 +15,7 @@ BANKING, ALL_OF_BANKING, PAIRS = "BANKING77", "BANKING77, all", "question-senten
 RECIPES = {
     BANKING: {"epochs": 5, "learning_rate": 5e-4},
     ALL_OF_BANKING: {"epochs": 3, "learning_rate": 1e-4},
-    PAIRS: {"epochs": 4, "learning_rate": 2e-4},
+    PAIRS: {"epochs": 8, "learning_rate": 1e-4},
 }
 QUICK_TEXTS, QUICK_CLASSES = 160, 16
 OURS, PEER = "BertClassifier", "Trainer"

@@ -20,7 +20,7 @@ def same_recipe(recipe, seed):
         "warmup_fraction": 0.1,
         "max_grad_norm": 1.0,
         "dropout": recipe["dropout"],
-        "train_batch_size": BATCH_SIZE,
+        "train_batch_size": recipe.get("batch_size", BATCH_SIZE),
         "device": "cpu",
         "precision": "float32",
         "random_state": seed,
@@ -86,23 +86,51 @@ def as_rows(encoded, **more):
     ]
 
 
-def run_trainer(model, rows, collator, *, epochs, learning_rate, seed, start=None):
+def run_trainer(
+    model,
+    rows,
+    collator,
+    *,
+    epochs,
+    learning_rate,
+    seed,
+    batch_size=BATCH_SIZE,
+    start=None,
+    as_ours=None,
+):
     """Train a model in place; give the time of ``Trainer.train`` alone.
 
-    With ``start`` (see `_same_start`), from its weights and with its batches.
+    With ``start`` (see `_same_start`), from its weights and with its batches. With ``as_ours``, a
+    loss from (model, inputs), this loss and skbert's warm-up, whose first step is not of rate 0.
     """
+    from torch.optim.lr_scheduler import LambdaLR
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
     class OrderedTrainer(Trainer):
         def _get_train_sampler(self, *args):
             return super()._get_train_sampler(*args) if start is None else start.sampler()
 
+    class TrainerAsOurs(OrderedTrainer):
+        def compute_loss(self, model, inputs, **kwargs):
+            return as_ours(model, inputs)
+
+        def create_scheduler(self, num_training_steps, optimizer=None):
+            n_warmup = self.args.get_warmup_steps(num_training_steps)
+
+            def share(step):
+                if step < n_warmup:
+                    return (step + 1) / n_warmup
+                return (num_training_steps - step) / (num_training_steps - n_warmup)
+
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, share)
+            return self.lr_scheduler
+
     if start is not None:
         model.load_state_dict(start.weights)
     with tempfile.TemporaryDirectory() as output:
         arguments = TrainingArguments(
             output_dir=output,
-            per_device_train_batch_size=BATCH_SIZE,
+            per_device_train_batch_size=batch_size,
             num_train_epochs=epochs,
             learning_rate=learning_rate,
             weight_decay=0.01,
@@ -117,7 +145,7 @@ def run_trainer(model, rows, collator, *, epochs, learning_rate, seed, start=Non
             report_to=[],
             disable_tqdm=True,
         )
-        trainer = OrderedTrainer(
+        trainer = (OrderedTrainer if as_ours is None else TrainerAsOurs)(
             model=model, args=arguments, train_dataset=rows, data_collator=collator
         )
         trainer.remove_callback(PrinterCallback)  # it prints a line into the tables
