@@ -1,7 +1,7 @@
 """What is compared: each function loads a model once and gives texts → unit vectors, on the CPU.
 
-All read the same weights in float32, keep at most 256 tokens of a text, take the mean of its token
-vectors and scale it to length 1.
+All read the same weights in float32, keep at most 256 tokens of a text (or as many as asked), take
+the mean of its token vectors and scale it to length 1.
 """
 
 import importlib.util
@@ -13,19 +13,22 @@ MAX_LENGTH = 256
 LOOP_BATCH = 32
 
 
-def skbert_embedder(folder, precision="float32"):
+def skbert_embedder(folder, precision="float32", max_length=MAX_LENGTH):
     """Load BertEmbedder with its defaults, fitted."""
     from skbert import BertEmbedder
 
-    embedder = BertEmbedder(str(folder), normalize=True, device="cpu", precision=precision)
+    embedder = BertEmbedder(
+        str(folder), normalize=True, device="cpu", precision=precision, max_length=max_length
+    )
     return embedder.fit(["a text"]).transform
 
 
-def sentence_transformers_encode(folder):
+def sentence_transformers_encode(folder, max_length=MAX_LENGTH):
     """Load SentenceTransformer with its defaults."""
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(folder), device="cpu")
+    model.max_seq_length = max_length
     return lambda texts: model.encode(texts, normalize_embeddings=True)
 
 
@@ -52,7 +55,7 @@ def plain_loop(folder):
     return embed
 
 
-def extraction_pipeline(folder, batch_size):
+def extraction_pipeline(folder, batch_size, max_length=MAX_LENGTH):
     """Load transformers' feature-extraction pipeline; the mean of what it returns for a text.
 
     It is asked for tensors: its default, nested lists of numbers, is slower still. With a batch
@@ -65,7 +68,7 @@ def extraction_pipeline(folder, batch_size):
         model=str(folder),
         device="cpu",
         dtype=torch.float32,
-        tokenize_kwargs={"truncation": True, "max_length": MAX_LENGTH},
+        tokenize_kwargs={"truncation": True, "max_length": max_length},
     )
 
     def embed(texts):
@@ -75,12 +78,13 @@ def extraction_pipeline(folder, batch_size):
     return embed
 
 
-def skrub_encoder(folder):
+def skrub_encoder(folder, max_length=MAX_LENGTH):
     """Load skrub's encoder of sentence-transformers models, fitted."""
     import pandas as pd
 
     encoder = skrub_estimator(folder)
     encoder.fit(pd.Series(["a text", "another"], name="text"))
+    encoder._estimator.max_seq_length = max_length
     # It divides all vectors by one number of its own; the unit length takes that out again.
     return lambda texts: _unit(encoder.transform(pd.Series(texts, name="text")).to_numpy())
 

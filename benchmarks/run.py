@@ -14,11 +14,13 @@ import _fine_tuning_quality
 import _fine_tuning_speed
 import _flat_memory
 import _grid_search
+import _growth
 import _imports
 import _int8
 import _memory
 import _numbers
 import _speed
+import _summary
 import _trainer
 import _words_quality
 import _words_speed
@@ -30,6 +32,7 @@ PARTS = {
     "memory": lambda folder, o: _memory.measure(folder, n_texts=o.memory_texts),
     "numbers": lambda folder, o: _numbers.measure(folder, quick=o.quick),
     "speed": lambda folder, o: _speed.measure(folder, rounds=o.rounds, quick=o.quick),
+    "growth": lambda folder, o: _growth.measure(folder, quick=o.quick),
     "grid-search": lambda folder, o: _grid_search.measure(folder, rounds=o.rounds, quick=o.quick),
     "flat-memory": lambda folder, o: _flat_memory.measure(folder),
     "int8": lambda folder, o: _int8.measure(folder, rounds=o.rounds, quick=o.quick),
@@ -135,6 +138,7 @@ def main():
         # Written at once: a later part that fails loses nothing.
         add_results(options.output, {result_key(part, options): PARTS[part](folder, options)}, run)
     if parts:
+        _summary.print_summary(json.loads(options.output.read_text(encoding="utf-8")))
         print(f"\nWritten: {options.output}")
 
 
