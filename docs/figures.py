@@ -41,10 +41,16 @@ TEXTS = [
 ]
 
 
+def read_results() -> dict[str, Any]:
+    """Figures of the last full run of the benchmarks."""
+    text = (ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8")
+    results: dict[str, Any] = json.loads(text)
+    return results
+
+
 def read_speeds() -> dict[str, float]:
-    """Texts a second of each contender, from the last full run of the benchmarks."""
-    results = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
-    contenders = results["speed"]["mixed"]["contenders"]
+    """Texts a second of each contender."""
+    contenders = read_results()["speed"]["mixed"]["contenders"]
     # Batches of 32 are the pipeline's slower choice, and its means are wrong then.
     return {
         name.replace(", batch 1", "").replace(", 32 in input order", ""): one["texts_per_second"]
@@ -62,6 +68,26 @@ def draw_speed() -> plt.Figure:
     ax.bar_label(bars, fmt="%.0f", padding=4)
     ax.set_xlabel("texts a second (1,200 texts of mixed length, MiniLM, two cores)")
     ax.margins(x=0.1)
+    return figure
+
+
+def draw_growth() -> plt.Figure:
+    """Draw texts a second as the texts become more, and longer."""
+    growth = read_results()["growth"]
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    labels = {"number": "texts of about eleven tokens", "length": "tokens a text"}
+    for ax, (kind, label) in zip(axes, labels.items(), strict=True):
+        names = dict.fromkeys(name for found in growth[kind].values() for name in found)
+        for name, marker in zip(names, "osd^v", strict=False):
+            points = [(int(x), found[name]) for x, found in growth[kind].items() if name in found]
+            colour = BLUE if name == "skbert" else None
+            ax.plot(*zip(*points, strict=True), marker=marker, label=name, color=colour)
+        ax.set(xscale="log", yscale="log", xlabel=label)
+        ticks = [int(x) for x in growth[kind]]
+        ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        ax.minorticks_off()
+    axes[0].set_ylabel("texts a second")
+    axes[1].legend(frameon=False)
     return figure
 
 
@@ -181,6 +207,7 @@ def draw_pooling() -> plt.Figure:
 
 FIGURES: dict[str, Callable[[], plt.Figure]] = {
     "speed": draw_speed,
+    "growth": draw_growth,
     "similarity": draw_similarity,
     "tokens": draw_tokens,
     "input-embeddings": draw_input_embeddings,

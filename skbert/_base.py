@@ -6,6 +6,8 @@ import math
 import numbers
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -99,6 +101,20 @@ SHARED_RULES: Mapping[str, Rule] = {
 }
 
 
+@cache
+def documentation_address() -> str:
+    """Give the address that the installed package states for its documentation, or ""."""
+    try:
+        entries = metadata("skbert").get_all("Project-URL") or []
+    except PackageNotFoundError:  # the source runs without being installed
+        return ""
+    for entry in entries:
+        label, _, address = entry.partition(", ")
+        if label == "Documentation":
+            return str(address).rstrip("/")
+    return ""
+
+
 class BertEstimator(BaseEstimator):
     """Base class of the estimators; holds no task logic.
 
@@ -109,6 +125,13 @@ class BertEstimator(BaseEstimator):
 
     _rules: ClassVar[Mapping[str, Rule]] = SHARED_RULES
     _encoder: Encoder | None
+    # Where scikit-learn's HTML representation of an estimator links to.
+    _doc_link_module = "skbert"
+
+    @property
+    def _doc_link_template(self) -> str:
+        address = documentation_address()
+        return address and address + "/generated/{estimator_module}.{estimator_name}.html"
 
     def _check_params(self) -> None:
         """Check every parameter against its rule.

@@ -54,11 +54,20 @@ class PackedBatch:
         Number of windows and their length, for each run of equally long ones.
     segments : Tensor of int64, shape (1, T), or None
         Which text of a pair each token belongs to; None where the model is not told.
+    n_filler : int
+        How many of the last "windows" are no window of the caller's, but one token each that fills
+        the row up.
     """
 
     ids: Tensor
     runs: Runs
     segments: Tensor | None = None
+    n_filler: int = 0
+
+    @property
+    def own_runs(self) -> Runs:
+        """The runs of the caller's windows."""
+        return self.runs[:-1] if self.n_filler else self.runs
 
 
 def length_order(encodings: Encodings) -> NDArray[np.int64]:
@@ -131,16 +140,33 @@ def pad_batch(encodings: Encodings, rows: NDArray[np.int64], pad_id: int) -> Pad
     return PaddedBatch(torch.from_numpy(ids), mask, segments)
 
 
-def pack_batch(encodings: Encodings, rows: NDArray[np.int64]) -> PackedBatch:
-    """Put windows behind each other."""
-    ids = torch.from_numpy(joined_tokens(encodings.ids, encodings.bounds, rows)).unsqueeze(0)
+def pack_batch(encodings: Encodings, rows: NDArray[np.int64], *, fill_to: int = 0) -> PackedBatch:
+    """Put windows behind each other; filled up to a `round_length`, but not beyond ``fill_to``."""
+    ids = joined_tokens(encodings.ids, encodings.bounds, rows)
     lengths = encodings.lengths[rows].tolist()
     runs = [(len(list(group)), length) for length, group in groupby(lengths)]
+    n_filler = max(0, min(round_length(len(ids)), fill_to) - len(ids))
+    if n_filler:
+        runs.append((n_filler, 1))
+        # Any token that all models know, but the padding: RoBERTa's positions skip that.
+        ids = np.pad(ids, (0, n_filler), constant_values=ids[0])
     segments = None
     if encodings.segments is not None:
         joined = joined_tokens(encodings.segments, encodings.bounds, rows)
-        segments = torch.from_numpy(joined).unsqueeze(0)
-    return PackedBatch(ids, runs, segments)
+        segments = torch.from_numpy(np.pad(joined, (0, n_filler))).unsqueeze(0)
+    return PackedBatch(torch.from_numpy(ids).unsqueeze(0), runs, segments, n_filler)
+
+
+def round_length(n_tokens: int) -> int:
+    """Give the next multiple of an eighth of the power of two below, or of 8.
+
+    oneDNN makes its kernels anew for each number of tokens, which takes 8 ms for MiniLM, and torch
+    keeps them, 2 MB each: there should not be thousands of these numbers. Up to 4,096 there are 56
+    rounded ones. Filling up takes 4 % of a batch on average; full batches have nearly nothing to
+    fill.
+    """
+    step = max(8, 2 ** (n_tokens.bit_length() - 1) // 8)
+    return -(-n_tokens // step) * step
 
 
 def joined_tokens(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ctypes
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,6 +26,9 @@ PRECISIONS = {
 CPU_ACTIVATION_BYTES = 24 * 2**20
 # A GPU wants large batches; out of memory halves this (see _inference.py).
 GPU_TOKENS = 65_536
+# So that two hundredths of the time, at most, go into `trim_heap`.
+SECONDS_PER_TRIM = 0.1
+_last_trim = -SECONDS_PER_TRIM
 
 
 def resolve_device(device: str) -> torch.device:
@@ -135,11 +142,36 @@ def synchronize(device: torch.device) -> None:
 
 
 def free_cached_memory(device: torch.device) -> None:
-    """Give memory that torch keeps for reuse back to the device."""
+    """Give memory that torch, or the C library, keeps for reuse back to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+    elif device.type == "cpu":
+        trim_heap(device, interval=0.0)
+
+
+def trim_heap(device: torch.device, *, interval: float = SECONDS_PER_TRIM) -> None:
+    """Let the C library give freed memory of the CPU back to the system.
+
+    glibc keeps what lies below anything still in use, and what torch keeps of one batch lies above
+    the freed activations of another: without this, resident memory grows by 100 MB and more. It
+    takes about 2 ms, so nothing happens if it was done less than ``interval`` seconds ago.
+    """
+    global _last_trim
+    trim = _malloc_trim()
+    if device.type != "cpu" or trim is None or time.monotonic() - _last_trim < interval:
+        return
+    trim(0)
+    _last_trim = time.monotonic()
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    """Give the function of glibc, where the process runs on it."""
+    if sys.platform != "linux":
+        return None
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 @contextmanager

@@ -133,6 +133,7 @@ def run_batches(
         progress(stop - start)
         start = stop
     _device.synchronize(encoder.device)
+    _device.trim_heap(encoder.device)
     return _in_order(done, order, rows_per_window)
 
 
@@ -174,16 +175,16 @@ def _forward_packed(
     encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], outputs: Outputs
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Give a block for each run of equally long windows, as `_forward_padded` does for all."""
-    batch = pack_batch(encodings, rows)
+    batch = pack_batch(encodings, rows, fill_to=encoder.max_tokens)
     output = encoder.model(
         **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
     )
     vectors = _token_vectors(output, encoder, outputs)
     if _is_one_a_window(vectors, outputs):
-        yield vectors, None
+        yield vectors[: len(rows)], None
         return
     window = token = 0
-    for n_windows, length in batch.runs:
+    for n_windows, length in batch.own_runs:
         n_tokens = n_windows * length
         block = vectors[0, token : token + n_tokens].view(n_windows, length, -1)
         if isinstance(outputs, HiddenStates) and outputs.pooler:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skbert._batching import batch_stop, length_order, pack_batch, pad_batch
+from skbert._batching import batch_stop, length_order, pack_batch, pad_batch, round_length
 from skbert._encoding import Encodings
 
 PAD = 0
@@ -148,6 +148,47 @@ def test_packed_batch_holds_the_windows_behind_each_other(windows):
     lengths = [length for n_windows, length in batch.runs for _ in range(n_windows)]
     assert lengths == [len(windows[row]) for row in order]
     assert all(run[1] > following[1] for run, following in pairwise(batch.runs))
+
+
+@settings(max_examples=80, deadline=None)
+@given(windows=windows_of_ids.filter(bool), with_segments=st.booleans())
+def test_filled_batch_is_the_packed_one_with_single_tokens_behind(windows, with_segments):
+    segments = [[1] * len(window) for window in windows] if with_segments else None
+    encodings = encodings_of(windows, segments)
+    rows = np.arange(len(windows))
+    plain, filled = pack_batch(encodings, rows), pack_batch(encodings, rows, fill_to=10_000)
+    n_tokens = plain.ids.shape[1]
+    assert filled.ids.shape[1] == round_length(n_tokens) == n_tokens + filled.n_filler
+    assert torch.equal(filled.ids[:, :n_tokens], plain.ids)
+    assert PAD not in filled.ids  # with the padding's id, positions of RoBERTa's kind would change
+    assert filled.own_runs == plain.runs == plain.own_runs
+    behind = [(filled.n_filler, 1)] if filled.n_filler else []
+    assert filled.runs == plain.runs + behind
+    if with_segments:
+        expected = torch.cat(
+            [plain.segments, torch.zeros((1, filled.n_filler), dtype=torch.int64)], 1
+        )
+        assert torch.equal(filled.segments, expected)
+    else:
+        assert filled.segments is None
+
+
+@pytest.mark.parametrize(("fill_to", "n_filler"), [(0, 0), (14, 0), (15, 0), (17, 1), (99, 1)])
+def test_batch_is_filled_up_to_what_memory_allows(fill_to, n_filler):
+    encodings = encodings_of([[1] * 15] if fill_to < 99 else [[1] * 15, [2] * 8])
+    batch = pack_batch(encodings, np.arange(len(encodings.owned)), fill_to=fill_to)
+    assert batch.n_filler == n_filler
+
+
+def test_round_lengths_are_few_and_near():
+    lengths = np.arange(1, 4097)
+    rounded = np.array([round_length(int(length)) for length in lengths])
+    added = rounded - lengths
+    assert (added >= 0).all()
+    assert (added < np.maximum(8, lengths / 8)).all()
+    assert (rounded % 8 == 0).all()
+    assert len(np.unique(rounded)) == 56
+    assert round_length(4096) == 4096
 
 
 @settings(max_examples=80, deadline=None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import random
+from email.message import Message
+from importlib.metadata import PackageNotFoundError
 from itertools import product
 from typing import Any
 
@@ -41,7 +43,9 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.class_weight import compute_sample_weight
 
+import skbert
 from skbert import BertClassifier, BertRegressor, InputError
+from skbert._base import documentation_address
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -197,6 +201,37 @@ def test_representations(make, tiny_bert):
     estimator = make(tiny_bert)
     assert "learning_rate=0.005" in repr(estimator)
     assert type(estimator).__name__ in estimator._repr_html_()
+
+
+@pytest.fixture
+def package_metadata(monkeypatch):
+    """What the installed package states: the list that a test fills."""
+    entries: list[str] = []
+    package = Message()
+    package.get_all = lambda name: list(entries) if name == "Project-URL" else None
+    monkeypatch.setattr("skbert._base.metadata", lambda name: package)
+    documentation_address.cache_clear()
+    yield entries
+    documentation_address.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["BertEmbedder", "BertClassifier", "BertQuestionAnswerer"])
+def test_html_links_to_the_page_in_the_documentation(name, package_metadata):
+    package_metadata += ["Source, https://a.org/", "Documentation, https://docs.org/skbert/"]
+    estimator = getattr(skbert, name)()
+    assert f'href="https://docs.org/skbert/generated/skbert.{name}.html"' in estimator._repr_html_()
+
+
+def test_html_has_no_link_where_the_package_states_no_address(package_metadata, monkeypatch):
+    assert BertClassifier()._get_doc_link() == ""
+    assert "generated/" not in BertClassifier()._repr_html_()
+
+    def not_installed(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("skbert._base.metadata", not_installed)
+    documentation_address.cache_clear()
+    assert BertClassifier()._get_doc_link() == ""
 
 
 # Compositions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import pytest
 import torch
 from transformers.utils import logging as transformers_logging
 
-from skbert import BertEmbedder, DeviceError, inspect_tokens
+from skbert import BertEmbedder, DeviceError, _device, inspect_tokens
 from skbert import _encoder as loading_module
 from skbert import _inference as inference_module
 from skbert._device import resolve_device, resolve_precision, token_budget
@@ -119,7 +120,9 @@ class LimitedMemory:
         self.failed.append(ids.numel() > self.most_tokens)
         if self.failed[-1]:
             raise torch.OutOfMemoryError("CUDA out of memory (not really)")
-        self.read.append(ids[ids != 0])  # without padding
+        runs = kwargs.get("runs", [])
+        n_filler = runs[-1][0] if runs and runs[-1][1] == 1 else 0  # no text is of one token
+        self.read.append(ids[ids != 0][: ids.numel() - n_filler])  # without padding and filler
         return self.forward(*args, **kwargs)
 
     @classmethod
@@ -391,6 +394,52 @@ def global_settings() -> dict[str, Any]:
         "verbosity": transformers_logging.get_verbosity(),
         "progress bars": transformers_logging.is_progress_bar_enabled(),
     }
+
+
+@pytest.fixture
+def trims(monkeypatch):
+    """Calls of glibc's malloc_trim, which is replaced; nothing was trimmed before."""
+    calls: list[int] = []
+    monkeypatch.setattr(_device, "_malloc_trim", lambda: calls.append)
+    monkeypatch.setattr(_device, "_last_trim", -float("inf"))
+    return calls
+
+
+def test_heap_is_trimmed_again_only_after_a_while(trims, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(_device, "time", SimpleNamespace(monotonic=lambda: now))
+    _device.trim_heap(CPU)
+    now = 100.09
+    _device.trim_heap(CPU)
+    assert trims == [0]
+    now = 100.11
+    _device.trim_heap(CPU)
+    assert trims == [0, 0]
+
+
+def test_release_trims_the_heap_at_once(trims):
+    _device.trim_heap(CPU)
+    _device.free_cached_memory(CPU)
+    assert trims == [0, 0]
+
+
+def test_heap_is_trimmed_after_a_transform_and_not_for_a_gpu(trims, tiny_bert, texts):
+    _device.trim_heap(CUDA)
+    assert trims == []
+    BertEmbedder(str(tiny_bert), device="cpu").fit_transform(texts)
+    assert trims == [0]
+
+
+def test_no_glibc_is_no_error(monkeypatch):
+    monkeypatch.setattr(_device, "sys", SimpleNamespace(platform="win32"))
+    assert _device._malloc_trim.__wrapped__() is None
+    monkeypatch.setattr(_device, "_malloc_trim", lambda: None)
+    _device.free_cached_memory(CPU)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no glibc")
+def test_glibc_gives_memory_back():
+    assert _device._malloc_trim()(0) in (0, 1)
 
 
 @pytest.mark.parametrize("grad", [True, False])
