@@ -185,9 +185,9 @@ def test_round_lengths_are_few_and_near():
     rounded = np.array([round_length(int(length)) for length in lengths])
     added = rounded - lengths
     assert (added >= 0).all()
-    assert (added < np.maximum(8, lengths / 8)).all()
-    assert (rounded % 8 == 0).all()
-    assert len(np.unique(rounded)) == 56
+    assert (added < np.maximum(16, lengths / 16)).all()
+    assert (rounded % 16 == 0).all()
+    assert len(np.unique(rounded)) == 80
     assert round_length(4096) == 4096
 
 
