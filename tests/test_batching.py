@@ -173,7 +173,7 @@ def test_filled_batch_is_the_packed_one_with_single_tokens_behind(windows, with_
         assert filled.segments is None
 
 
-@pytest.mark.parametrize(("fill_to", "n_filler"), [(0, 0), (14, 0), (15, 0), (17, 1), (99, 1)])
+@pytest.mark.parametrize(("fill_to", "n_filler"), [(0, 0), (14, 0), (15, 0), (17, 1), (99, 9)])
 def test_batch_is_filled_up_to_what_memory_allows(fill_to, n_filler):
     encodings = encodings_of([[1] * 15] if fill_to < 99 else [[1] * 15, [2] * 8])
     batch = pack_batch(encodings, np.arange(len(encodings.owned)), fill_to=fill_to)
