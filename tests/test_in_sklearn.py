@@ -205,19 +205,18 @@ def test_representations(make, tiny_bert):
 
 @pytest.fixture
 def package_metadata(monkeypatch):
-    """What the installed package states: the list that a test fills."""
-    entries: list[str] = []
+    """What the installed package states: nothing, until a test adds to it."""
     package = Message()
-    package.get_all = lambda name: list(entries) if name == "Project-URL" else None
     monkeypatch.setattr("skbert._base.metadata", lambda name: package)
     documentation_address.cache_clear()
-    yield entries
+    yield package
     documentation_address.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["BertEmbedder", "BertClassifier", "BertQuestionAnswerer"])
 def test_html_links_to_the_page_in_the_documentation(name, package_metadata):
-    package_metadata += ["Source, https://a.org/", "Documentation, https://docs.org/skbert/"]
+    package_metadata["Project-URL"] = "Source, https://a.org/"
+    package_metadata["Project-URL"] = "Documentation, https://docs.org/skbert/"
     estimator = getattr(skbert, name)()
     assert f'href="https://docs.org/skbert/generated/skbert.{name}.html"' in estimator._repr_html_()
 
