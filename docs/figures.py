@@ -22,6 +22,7 @@ from skbert import BertEmbedder, inspect_tokens
 
 ROOT = Path(__file__).parents[1]
 BLUE, GREY = "#3a6ea5", "#9a9a9a"
+LINES = [(BLUE, "o"), ("#c8752d", "s"), ("#777777", "^"), ("#5f8f4e", "d")]  # colours, markers
 PAIR = ("The bank raised its rates.", "Unbelievably high!")
 SENTENCE = "The bank raised its rates."
 STYLE = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
@@ -72,23 +73,30 @@ def draw_speed() -> plt.Figure:
 
 
 def draw_growth() -> plt.Figure:
-    """Draw texts a second as the texts become more, and longer."""
+    """Draw texts a second as the texts become more, and tokens a second as they become longer."""
     growth = read_results()["growth"]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    labels = {"number": "texts of about eleven tokens", "length": "tokens a text"}
-    for ax, (kind, label) in zip(axes, labels.items(), strict=True):
-        names = dict.fromkeys(name for found in growth[kind].values() for name in found)
-        for name, marker in zip(names, "osd^v", strict=False):
-            points = [(int(x), found[name]) for x, found in growth[kind].items() if name in found]
-            colour = BLUE if name == "skbert" else None
-            ax.plot(*zip(*points, strict=True), marker=marker, label=name, color=colour)
-        ax.set(xscale="log", yscale="log", xlabel=label)
-        ticks = [int(x) for x in growth[kind]]
-        ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-        ax.minorticks_off()
-    axes[0].set_ylabel("texts a second")
-    axes[1].legend(frameon=False)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    draw_lines(left, growth["number"])
+    left.set(xlabel="texts, of about eleven tokens", ylabel="texts a second")
+    by_length = {
+        size: {name: speed * int(size) for name, speed in found.items()}
+        for size, found in growth["length"].items()
+    }
+    draw_lines(right, by_length)
+    right.set(xlabel="tokens a text", ylabel="tokens a second")
+    right.legend(frameon=False, loc="lower right")
     return figure
+
+
+def draw_lines(ax: plt.Axes, sizes: dict[str, dict[str, float]]) -> None:
+    """Draw a line for each contender, over sizes that grow by factors."""
+    names = dict.fromkeys(name for found in sizes.values() for name in found)
+    for name, (colour, marker) in zip(names, LINES, strict=False):
+        points = [(int(size), found[name]) for size, found in sizes.items() if name in found]
+        ax.plot(*zip(*points, strict=True), marker=marker, label=name, color=colour)
+    ax.set(xscale="log", ylim=(0, None))
+    ax.set_xticks([int(size) for size in sizes], [f"{int(size):,}" for size in sizes])
+    ax.minorticks_off()
 
 
 def draw_similarity() -> plt.Figure:
