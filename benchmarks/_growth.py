@@ -1,11 +1,12 @@
 """Growth: texts a second as texts become more, 1,000 to 100,000, and longer, 8 to 512 tokens."""
 
 import random
-import time
+from functools import partial
 
 import _data
 import _peers
 from _report import print_table
+from _timing import timed
 
 NUMBERS = (1_000, 10_000, 100_000)
 LENGTHS = (8, 16, 32, 64, 128, 256, 512)
@@ -72,9 +73,7 @@ def _measure_sizes(contenders, sizes, most_seconds):
             if expected[name] * len(texts) > most_seconds:
                 continue
             embed(texts[:50])  # a warm-up
-            begin = time.perf_counter()
-            embed(texts)
-            seconds = time.perf_counter() - begin
+            seconds = timed(partial(embed, texts))
             expected[name] = seconds / len(texts)
             speeds[size][name] = len(texts) / seconds
             print(f"  {size:,}: {name} {speeds[size][name]:.0f} texts/s", flush=True)

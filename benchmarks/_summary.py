@@ -2,6 +2,7 @@
 
 from statistics import mean
 
+from _flat_memory import worst_growth
 from _report import print_table
 
 HEADERS = ("figure", "skbert", "beside it", "its figure", "ratio")
@@ -82,7 +83,7 @@ def _fine_tuning_memory(results):
 
 
 def _flat_memory(results):
-    growth = max(mb[-1] - mb[0] for mb in results["flat-memory"].values())
+    growth = worst_growth(results["flat-memory"])
     yield _line("memory, growth over 50 transforms, MB", growth)
 
 

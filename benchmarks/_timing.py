@@ -42,7 +42,7 @@ def alternate(contenders):
     for number in range(max(contender.rounds for contender in contenders)):
         for contender in contenders:
             if number < contender.rounds:
-                seconds[contender.name].append(_timed(contender.run))
+                seconds[contender.name].append(timed(contender.run))
     return seconds, outputs
 
 
@@ -57,7 +57,8 @@ def pairwise_median(numerators, denominators):
     return median(a / b for a, b in zip(numerators, denominators, strict=False))
 
 
-def _timed(run):
+def timed(run):
+    """Give the seconds that a run takes."""
     gc.collect()
     start = time.perf_counter()
     run()

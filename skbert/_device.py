@@ -147,7 +147,7 @@ def free_cached_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
-    elif device.type == "cpu":
+    else:
         trim_heap(device, interval=0.0)
 
 
