@@ -157,6 +157,16 @@ def pack_batch(encodings: Encodings, rows: NDArray[np.int64], *, fill_to: int = 
     return PackedBatch(torch.from_numpy(ids).unsqueeze(0), runs, segments, n_filler)
 
 
+def places_in_row(lengths: NDArray[np.int64]) -> Tensor:
+    """Place in a packed row of each window's tokens, int64 (n, L); beyond its end its last token's.
+
+    With it the row of results becomes windows below each other.
+    """
+    starts = np.cumsum(lengths) - lengths
+    within = np.minimum(np.arange(lengths.max()), lengths[:, None] - 1)
+    return torch.from_numpy(starts[:, None] + within)
+
+
 def round_length(n_tokens: int) -> int:
     """Give the next multiple of a sixteenth of the power of two below, or of 16.
 

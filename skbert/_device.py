@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from inspect import signature
 from typing import Any
 
 import torch
@@ -94,6 +95,23 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def has_varlen_attention(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether torch has its attention for texts of varying length there, without padding.
+
+    That is FlashAttention (https://arxiv.org/abs/2307.08691), in half precision on a CUDA device of
+    compute capability 8.0, Ampere, or newer.
+    """
+    if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16):
+        return False
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return False
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:  # torch is older
+        return False
+    return "scale" in signature(varlen_attn).parameters  # not so in its first version
+
+
 def float_dtype(dtype: torch.dtype) -> torch.dtype:
     """Give the dtype of weights as they are loaded, and of what lies between linear layers."""
     return torch.float32 if dtype == torch.int8 else dtype
@@ -125,6 +143,14 @@ def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def all_to_device(inputs: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Copy what is a tensor to the device, as `to_device` does."""
+    return {
+        name: to_device(value, device) if isinstance(value, torch.Tensor) else value
+        for name, value in inputs.items()
+    }
 
 
 def to_host(tensor: torch.Tensor) -> torch.Tensor:

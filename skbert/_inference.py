@@ -25,11 +25,12 @@ from skbert._batching import (
     length_order,
     pack_batch,
     pad_batch,
+    places_in_row,
 )
 from skbert._encoder import Encoder
 from skbert._encoding import Encodings
 from skbert._exceptions import DeviceError
-from skbert._packing import packed_positions
+from skbert._packing import packed_inputs
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -119,7 +120,7 @@ def run_batches(
             start,
             max_tokens=encoder.max_tokens,
             max_windows=batch_size,
-            pad=not encoder.packed,
+            pad=not encoder.reads_runs,
             equal=not encoder.can_pad,
         )
         results = _try_batch(encoder, encodings, order[start:stop], outputs, head)
@@ -146,35 +147,44 @@ def _try_batch(
 ) -> list[Tensor] | None:
     """Results of one batch on their way to the CPU, or None if memory does not suffice."""
     try:
-        forward = _forward_packed if encoder.packed else _forward_padded
+        forward = _forward_runs if encoder.reads_runs else _forward_at_once
         blocks = forward(encoder, encodings, rows, outputs)
         return [_device.to_host(head(hidden, mask)) for hidden, mask in blocks]
     except torch.OutOfMemoryError:
         return None
 
 
-def _forward_padded(
+def _forward_at_once(
     encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], outputs: Outputs
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Give one block: (token vectors (n, L, H), which of them the windows own)."""
-    batch = pad_batch(encodings, rows, encoder.tokenizer.pad_id)
+    batch = (
+        pack_batch(encodings, rows)
+        if encoder.packed
+        else pad_batch(encodings, rows, encoder.tokenizer.pad_id)
+    )
     output = encoder.model(
         **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
     )
-    if isinstance(outputs, HiddenStates) and outputs.pooler:
-        yield output.pooler_output.float().unsqueeze(1), None
-        return
     vectors = _token_vectors(output, encoder, outputs)
     if _is_one_a_window(vectors, outputs):
         yield vectors, None
+        return
+    lengths = encodings.lengths[rows]
+    if encoder.packed:  # spread out again: a loop over short runs would leave a GPU waiting
+        vectors = vectors[0, _device.to_device(places_in_row(lengths), encoder.device)]
+    if not (isinstance(outputs, HiddenStates) and outputs.pooler):
+        yield vectors, _owned_mask(encodings.owned[rows], int(lengths.max()), encoder.device)
+    elif encoder.packed:
+        yield _pooler_output(encoder, vectors), None
     else:
-        yield vectors, _owned_mask(encodings.owned[rows], batch.ids.shape[1], encoder.device)
+        yield output.pooler_output.float().unsqueeze(1), None
 
 
-def _forward_packed(
+def _forward_runs(
     encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], outputs: Outputs
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Give a block for each run of equally long windows, as `_forward_padded` does for all."""
+    """Give a block for each run of equally long windows, as `_forward_at_once` does for all."""
     batch = pack_batch(encodings, rows, fill_to=encoder.max_tokens)
     output = encoder.model(
         **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
@@ -188,8 +198,7 @@ def _forward_packed(
         n_tokens = n_windows * length
         block = vectors[0, token : token + n_tokens].view(n_windows, length, -1)
         if isinstance(outputs, HiddenStates) and outputs.pooler:
-            states = block.to(_device.float_dtype(encoder.dtype))
-            yield encoder.model.pooler(states).float().unsqueeze(1), None
+            yield _pooler_output(encoder, block), None
         else:
             owned = encodings.owned[rows[window : window + n_windows]]
             yield block, _owned_mask(owned, length, encoder.device)
@@ -197,17 +206,24 @@ def _forward_packed(
         token += n_tokens
 
 
+def _pooler_output(encoder: Encoder, vectors: Tensor) -> Tensor:
+    """Give what the model's pooler makes of the last layer (n, L, H), (n, 1, H)."""
+    states = vectors.to(_device.float_dtype(encoder.dtype))
+    return encoder.model.pooler(states).float().unsqueeze(1)
+
+
 def model_inputs(batch: PaddedBatch | PackedBatch, encoder: Encoder) -> dict[str, Any]:
     """Keyword arguments of the model for a batch, on its device."""
-    inputs: dict[str, Any] = {"input_ids": _device.to_device(batch.ids, encoder.device)}
+    inputs: dict[str, Any] = {"input_ids": batch.ids}
     if batch.segments is not None:
-        inputs["token_type_ids"] = _device.to_device(batch.segments, encoder.device)
+        inputs["token_type_ids"] = batch.segments
     if isinstance(batch, PackedBatch):
-        inputs["position_ids"] = packed_positions(batch.ids, batch.runs, encoder.model.config)
-        inputs["runs"] = batch.runs
+        inputs |= packed_inputs(
+            batch.ids, batch.runs, encoder.model.config, varlen=not encoder.reads_runs
+        )
     elif batch.mask is not None:
-        inputs["attention_mask"] = _device.to_device(batch.mask, encoder.device)
-    return inputs
+        inputs["attention_mask"] = batch.mask
+    return _device.all_to_device(inputs, encoder.device)
 
 
 def _needs_all_layers(encoder: Encoder, outputs: Outputs) -> bool:

@@ -2,7 +2,9 @@
 
 A packed batch is one row of tokens, ``input_ids`` of shape (1, T). Everything in an encoder but
 attention looks at one token at a time, so it does no work on padding. Attention is computed here,
-for each run of equally long texts at once and without a mask. It is registered through
+without a mask: on a CPU for each run of equally long texts at once, on a GPU for all texts at once
+by torch's kernel for texts of varying length
+(https://docs.pytorch.org/docs/stable/nn.attention.varlen.html). It is registered through
 transformers' attention interface
 (https://huggingface.co/docs/transformers/attention_interface).
 
@@ -49,6 +51,7 @@ def packed_attention(
     attention_mask: Tensor | None,
     *,
     runs: Runs,
+    text_bounds: Tensor | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     **kwargs: Any,
@@ -67,6 +70,9 @@ def packed_attention(
         As the model projects them.
     runs : list of (int, int)
         Number of texts and their length, for each run of equally long texts.
+    text_bounds : Tensor of int32, shape (n_texts + 1,), default=None
+        Where each text begins, and the end of the last; if given, the kernel for texts of varying
+        length is used, which has no dropout.
     scaling : float, default=None
         Factor on the products of queries and keys; ``D ** -0.5`` by default.
     dropout : float, default=0.0
@@ -78,9 +84,13 @@ def packed_attention(
     weights : None
     """
     queries, keys, values = (x[0].transpose(0, 1) for x in (query, key, value))  # (T, A, D)
+    factor = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if text_bounds is not None:
+        longest = max(length for _, length in runs)
+        attended = _attend_varlen(queries, keys, values, text_bounds, longest, factor=factor)
+        return attended.unsqueeze(0), None
     all_tokens = len(queries) == len(keys)
     shapes = [(n_texts, length if all_tokens else 1, length) for n_texts, length in runs]
-    factor = query.shape[-1] ** -0.5 if scaling is None else scaling
     attend = partial(dropped_attention, dropout=dropout) if dropout else _attend
     return attend(queries, keys, values, shapes, factor=factor).unsqueeze(0), None
 
@@ -105,6 +115,35 @@ def _attend(
     return torch.cat(outputs)
 
 
+def _attend_varlen(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    text_bounds: Tensor,
+    longest: int,
+    *,
+    factor: float,
+) -> Tensor:
+    """Do what `_attend` does, in one kernel for all texts; on CUDA, in half precision."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    query_bounds, most_queries = text_bounds, longest
+    if len(queries) < len(keys):  # one a text
+        query_bounds = torch.arange(len(queries) + 1, dtype=torch.int32, device=queries.device)
+        most_queries = 1
+    attended: Tensor = varlen_attn(
+        queries.contiguous(),
+        keys.contiguous(),
+        values.contiguous(),
+        query_bounds,
+        text_bounds,
+        most_queries,
+        longest,
+        scale=factor,
+    )
+    return attended
+
+
 class FirstTokenLayer(nn.Module):
     """The last layer of a BERT whose head reads first tokens only: it computes no others.
 
@@ -119,10 +158,17 @@ class FirstTokenLayer(nn.Module):
         self.output = layer.output
         self.training = layer.training
 
-    def forward(self, hidden_states: Tensor, *args: Any, runs: Runs, **kwargs: Any) -> Tensor:
+    def forward(
+        self,
+        hidden_states: Tensor,
+        *args: Any,
+        runs: Runs,
+        text_bounds: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
         """Map (1, T, H) to (1, n_texts, H)."""
         attention = self.attention.self
-        first = hidden_states[:, first_tokens(runs)]
+        first = hidden_states[:, first_tokens(runs, text_bounds)]
         q, k, v = (
             _split_heads(projection(tokens), attention.attention_head_size)
             for projection, tokens in (
@@ -133,7 +179,15 @@ class FirstTokenLayer(nn.Module):
         )
         rate = attention.dropout.p if self.training else 0.0
         attended, _ = packed_attention(
-            self, q, k, v, None, runs=runs, scaling=attention.scaling, dropout=rate
+            self,
+            q,
+            k,
+            v,
+            None,
+            runs=runs,
+            text_bounds=text_bounds,
+            scaling=attention.scaling,
+            dropout=rate,
         )
         attended = self.attention.output(attended.flatten(2), first)
         return self.output(self.intermediate(attended), attended)
@@ -144,10 +198,15 @@ def _split_heads(x: Tensor, head_size: int) -> Tensor:
     return x.view(*x.shape[:-1], -1, head_size).transpose(1, 2)
 
 
-def first_tokens(runs: Runs) -> Tensor:
-    """Place of each text's first token in a packed row, shape (n_texts,)."""
+def bounds_of_texts(runs: Runs) -> Tensor:
+    """Where each text begins in a packed row, and the end of the last: int32, (n_texts + 1,)."""
     lengths = [length for n_texts, length in runs for _ in range(n_texts)]
-    return torch.tensor([0, *lengths[:-1]]).cumsum(0)
+    return torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
+
+
+def first_tokens(runs: Runs, text_bounds: Tensor | None = None) -> Tensor:
+    """Place of each text's first token in a packed row, shape (n_texts,)."""
+    return (bounds_of_texts(runs) if text_bounds is None else text_bounds)[:-1]
 
 
 def show_head_first_tokens(base: Any) -> None:
@@ -167,7 +226,7 @@ def show_head_first_tokens(base: Any) -> None:
 
 def _first_tokens_as_rows(base: Any, args: Any, kwargs: Any, output: Any) -> Any:
     hidden = output.last_hidden_state
-    first = first_tokens(kwargs["runs"])
+    first = first_tokens(kwargs["runs"], kwargs.get("text_bounds"))
     if hidden.shape[1] != len(first):
         hidden = hidden[:, first]
     output.last_hidden_state = hidden.transpose(0, 1)  # (n_texts, 1, H)
@@ -182,6 +241,22 @@ def use_packed_attention(model: Any) -> None:
 
     AttentionInterface.register(ATTENTION_NAME, packed_attention)
     model.set_attn_implementation(ATTENTION_NAME)
+
+
+def packed_inputs(ids: Tensor, runs: Runs, config: Any, *, varlen: bool) -> dict[str, Any]:
+    """Keyword arguments of the model that tell the texts of a packed row apart.
+
+    Parameters
+    ----------
+    ids, runs, config
+        As `packed_positions` takes them.
+    varlen : bool
+        Whether the kernel for texts of varying length is to be used.
+    """
+    inputs: dict[str, Any] = {"position_ids": packed_positions(ids, runs, config), "runs": runs}
+    if varlen:
+        inputs["text_bounds"] = bounds_of_texts(runs)
+    return inputs
 
 
 def packed_positions(ids: Tensor, runs: Runs, config: Any) -> Tensor:

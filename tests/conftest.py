@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 N_FEATURES, N_STEPS = 26, 13
 WORDS = (
@@ -121,3 +122,41 @@ def no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+def attend_text_by_text(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    cu_seq_q: Tensor,
+    cu_seq_k: Tensor,
+    max_q: int,
+    max_k: int,
+    *,
+    scale: float,
+) -> Tensor:
+    """Compute on a CPU what torch's `varlen_attn`, whose kernel is for CUDA, is documented to."""
+    for x, bounds, longest in ((query, cu_seq_q, max_q), (key, cu_seq_k, max_k)):
+        assert bounds.dtype == torch.int32
+        assert bounds[0] == 0
+        assert bounds[-1] == len(x)
+        assert longest == bounds.diff().max()
+    texts = zip(
+        query.split(cu_seq_q.diff().tolist()),
+        key.split(cu_seq_k.diff().tolist()),
+        value.split(cu_seq_k.diff().tolist()),
+        strict=True,
+    )
+    attend = torch.nn.functional.scaled_dot_product_attention
+    return torch.cat(
+        [attend(*(x.transpose(0, 1) for x in qkv), scale=scale).transpose(0, 1) for qkv in texts]
+    )
+
+
+@pytest.fixture
+def varlen_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let encoders on a CPU read packed rows as those on a GPU do, but for the kernel."""
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
+    monkeypatch.setattr("skbert._encoder.has_varlen_attention", lambda device, dtype: True)
+    monkeypatch.setattr("skbert._encoder.Encoder.reads_runs", False)
+    monkeypatch.setattr("skbert._encoder._SHARED", {})

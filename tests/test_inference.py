@@ -21,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 from skbert import BertEmbedder, DeviceError, _device, inspect_tokens
 from skbert import _encoder as loading_module
 from skbert import _inference as inference_module
-from skbert._device import resolve_device, resolve_precision, token_budget
+from skbert._device import has_varlen_attention, resolve_device, resolve_precision, token_budget
 from skbert._inference import work_ahead
 from tests.conftest import save_tiny_bert
 
@@ -37,14 +37,17 @@ MANY = [
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(params=[True, False], ids=["packed", "padded"])
+@pytest.fixture(params=["runs", "packed at once", "padded"])
 def embedder(request, tiny_bert, monkeypatch) -> BertEmbedder:
-    """A fitted embedder with an encoder of its own, on either path."""
+    """A fitted embedder with an encoder of its own, on each path."""
     monkeypatch.setattr(loading_module, "_SHARED", {})
-    if not request.param:
+    if request.param == "padded":
         monkeypatch.setattr(loading_module, "can_pack", lambda config: False)
+    elif request.param == "packed at once":
+        request.getfixturevalue("varlen_on_cpu")
     fitted = BertEmbedder(tiny_bert, device="cpu").fit(["a"])
-    assert fitted._loaded().packed is request.param
+    assert fitted._loaded().packed is (request.param != "padded")
+    assert fitted._loaded().reads_runs is (request.param == "runs")
     return fitted
 
 
@@ -277,6 +280,33 @@ def fake_gpus(monkeypatch) -> Callable[..., None]:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
 
     return set_up
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "capability", "expected"),
+    [
+        ("cuda", torch.bfloat16, (8, 0), True),
+        ("cuda:0", torch.float16, (9, 0), True),
+        ("cuda", torch.float32, (9, 0), False),
+        ("cuda", torch.float16, (7, 5), False),  # Turing
+        ("cpu", torch.bfloat16, (9, 0), False),
+        ("mps", torch.float16, (9, 0), False),
+    ],
+)
+def test_attention_without_padding_is_for_new_gpus_in_half_precision(
+    device, dtype, capability, expected, fake_gpus
+):
+    fake_gpus(1, capability)
+    assert has_varlen_attention(torch.device(device), dtype) is expected
+
+
+def test_torch_without_that_attention_or_with_its_first_version(fake_gpus, monkeypatch):
+    fake_gpus(1)
+    name = "torch.nn.attention.varlen"
+    monkeypatch.setattr(f"{name}.varlen_attn", lambda query, key, value: query)
+    assert not has_varlen_attention(CUDA, torch.bfloat16)
+    monkeypatch.setitem(sys.modules, name, None)
+    assert not has_varlen_attention(CUDA, torch.bfloat16)
 
 
 def test_auto_device_is_the_gpu_where_there_is_one(fake_gpus):

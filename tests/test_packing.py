@@ -22,12 +22,13 @@ from skbert._loading import load_model, load_tokenizer
 from skbert._packing import (
     PACKED_MODEL_TYPES,
     FirstTokenLayer,
+    bounds_of_texts,
     can_pack,
     first_tokens,
     packed_attention,
     packed_positions,
 )
-from tests.conftest import save_tokenizer
+from tests.conftest import attend_text_by_text, save_tokenizer
 
 TEXTS = [
     "the cat sat on the mat .",
@@ -92,6 +93,10 @@ CHOICES = [
     {"layers": (1, 2)},
     {"layers": (-1, 0), "combine_layers": "concat"},
 ]
+
+
+# One text of 5 tokens, three of 4, two of 1.
+RUNS = [(1, 5), (3, 4), (2, 1)]
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -204,20 +209,22 @@ def test_relative_positions_are_not_packed(kind):
 
 
 @pytest.mark.parametrize("scaling", [None, 0.25])
-def test_packed_attention_is_block_diagonal_attention(scaling):
+def test_packed_attention_is_block_diagonal_attention(scaling, monkeypatch):
     generator = torch.Generator().manual_seed(0)
-    runs = [(1, 5), (3, 4), (2, 1)]
     n_tokens, n_heads, n_features = 19, 2, 8
     query, key, value = torch.randn(3, 1, n_heads, n_tokens, n_features, generator=generator)
-    output, weights = packed_attention(
-        torch.nn.Identity(), query, key, value, None, runs=runs, scaling=scaling
-    )
-    blocks = [torch.ones(length, length) for n_texts, length in runs for _ in range(n_texts)]
+    blocks = [torch.ones(length, length) for n_texts, length in RUNS for _ in range(n_texts)]
     logits = query @ key.transpose(-1, -2) * (n_features**-0.5 if scaling is None else scaling)
     logits = logits.masked_fill(torch.block_diag(*blocks) == 0, -torch.inf)
     expected = (logits.softmax(-1) @ value).transpose(1, 2)
-    assert weights is None
-    torch.testing.assert_close(output, expected, rtol=0, atol=1e-6)
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
+    for bounds in (None, bounds_of_texts(RUNS)):
+        output, weights = packed_attention(
+            torch.nn.Identity(), query, key, value, None,
+            runs=RUNS, text_bounds=bounds, scaling=scaling,
+        )  # fmt: skip
+        assert weights is None
+        torch.testing.assert_close(output, expected, rtol=0, atol=1e-6)
 
 
 def test_positions_count_from_zero_in_each_text():
@@ -241,15 +248,18 @@ def test_first_tokens_of_a_row():
     assert first_tokens([(2, 3), (1, 2), (3, 1)]).tolist() == [0, 3, 6, 8, 9, 10]
 
 
-def test_attention_of_first_tokens_is_that_of_all():
+def test_attention_of_first_tokens_is_that_of_all(monkeypatch):
     """Queries of the texts' first tokens only, keys and values of all."""
     generator = torch.Generator().manual_seed(0)
-    runs = [(1, 5), (3, 4), (2, 1)]
     query, key, value = torch.randn(3, 1, 2, 19, 8, generator=generator)
-    every, _ = packed_attention(torch.nn.Identity(), query, key, value, None, runs=runs)
-    first = first_tokens(runs)
-    some, _ = packed_attention(torch.nn.Identity(), query[:, :, first], key, value, None, runs=runs)
-    torch.testing.assert_close(some, every[:, first], rtol=0, atol=1e-6)
+    every, _ = packed_attention(torch.nn.Identity(), query, key, value, None, runs=RUNS)
+    first = first_tokens(RUNS)
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
+    for bounds in (None, bounds_of_texts(RUNS)):
+        some, _ = packed_attention(
+            torch.nn.Identity(), query[:, :, first], key, value, None, runs=RUNS, text_bounds=bounds
+        )
+        torch.testing.assert_close(some, every[:, first], rtol=0, atol=1e-6)
 
 
 def test_dropped_attention_keeps_its_mean():
@@ -431,3 +441,103 @@ def test_estimator_predicts_as_each_text_alone(classifier_folder):
         expected = torch.stack(one_by_one(classifier_folder, model))
     scores = classifier.decision_function(TEXTS)
     np.testing.assert_allclose(scores, expected.numpy(), rtol=0, atol=1e-5)
+
+
+# As a GPU reads them: all texts in one kernel --------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_one_kernel_for_all_texts_gives_what_each_text_alone_gives(name, tmp_path, varlen_on_cpu):
+    assert_same_as_plain_loop(save_model(tmp_path, *PACKED[name]), packed=True)
+
+
+def test_estimator_with_one_kernel_predicts_as_each_text_alone(classifier_folder, varlen_on_cpu):
+    test_estimator_predicts_as_each_text_alone(classifier_folder)
+
+
+@pytest.mark.parametrize("n_queries", [19, 6])
+def test_kernel_is_called_as_torch_declares_it(n_queries):
+    """On the meta device torch checks names, types and shapes, and computes nothing."""
+    query, key, value = (
+        torch.empty(1, 2, n, 8, dtype=torch.bfloat16, device="meta") for n in (n_queries, 19, 19)
+    )
+    bounds = bounds_of_texts(RUNS)
+    assert bounds.tolist() == [0, 5, 9, 13, 17, 18, 19]
+    output, _ = packed_attention(
+        torch.nn.Identity(), query, key, value, None, runs=RUNS, text_bounds=bounds.to("meta")
+    )
+    assert output.shape == (1, n_queries, 2, 8)
+    assert output.device.type == "meta"
+
+
+def test_whole_model_and_its_inputs_are_on_one_device(classifier_folder):
+    """Real kernels are missing here, but a tensor left on the CPU is refused on meta, too."""
+    encoder = packed_model(classifier_folder)
+    encodings = encoder.tokenizer.encode(TEXTS, max_length=64)
+    encoder.device = torch.device("meta")
+    encoder.model.to("meta", torch.bfloat16)
+    assert not encoder.reads_runs
+    inputs = model_inputs(pack_batch(encodings, length_order(encodings)), encoder)
+    tensors = {name for name, value in inputs.items() if isinstance(value, torch.Tensor)}
+    assert {"input_ids", "position_ids", "text_bounds"} <= tensors
+    assert all(inputs[name].device.type == "meta" for name in tensors)
+    logits = encoder.model(**inputs).logits
+    assert logits.shape == (len(TEXTS), 3)
+    assert logits.device.type == "meta"
+
+
+@pytest.fixture
+def minilm_like(tmp_path) -> str:
+    return save_model(tmp_path, "BertConfig", {**SIZE, "num_hidden_layers": 6})
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_rounding_alone_does_not_stop_packing(minilm_like, precision, varlen_on_cpu):
+    assert BertEmbedder(minilm_like, device="cpu", precision=precision).fit(["a"])._loaded().packed
+
+
+def mix_all(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale):
+    """What a kernel does that ignores where texts end."""
+    whole = torch.tensor([0, len(query)], dtype=torch.int32)
+    return attend_text_by_text(query, key, value, whole, whole, len(query), len(query), scale=scale)
+
+
+def mix_neighbours(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale):
+    """What a kernel does for which each text begins one token late."""
+    late = cu_seq_k.clone()
+    late[1:-1] += 1
+    longest = int(late.diff().max())
+    return attend_text_by_text(query, key, value, late, late, longest, longest, scale=scale)
+
+
+def no_kernel(query, *args, **kwargs):
+    raise RuntimeError("FlashAttention only supports Ampere GPUs or newer.")
+
+
+@pytest.mark.parametrize("kernel", [mix_all, mix_neighbours, no_kernel])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_gpu_whose_kernel_fails_or_mixes_texts_reads_padded_batches(
+    minilm_like, kernel, precision, varlen_on_cpu, monkeypatch
+):
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", kernel)
+    embedder = BertEmbedder(minilm_like, device="cpu", precision=precision).fit(["a"])
+    encoder = embedder._loaded()
+    assert not encoder.packed
+    assert encoder.model.config._attn_implementation == "sdpa"
+    if precision == "float32":
+        expected = torch.stack(
+            [output.last_hidden_state[0].mean(0) for output in plain_loop(minilm_like)]
+        )
+        np.testing.assert_allclose(embedder.transform(TEXTS), expected.numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_packed_rows_on_a_gpu_give_what_float32_on_the_cpu_gives(minilm, precision):
+    on_gpu = BertEmbedder(device="cuda", precision=precision).fit(TEXTS)
+    assert on_gpu._loaded().packed is (torch.cuda.get_device_capability() >= (8, 0))
+    on_cpu = BertEmbedder(device="cpu", precision="float32").fit_transform(TEXTS)
+    vectors = on_gpu.transform(TEXTS)
+    assert (np.linalg.norm(vectors - on_cpu, axis=1) / np.linalg.norm(on_cpu, axis=1)).max() < 0.05
+    np.testing.assert_allclose(on_gpu.transform(TEXTS[:1]), vectors[:1], rtol=0, atol=0.05)
