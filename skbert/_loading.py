@@ -183,6 +183,18 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
     return model.eval()
 
 
+@torch.no_grad()
+def let_go_of_file(model: torch.nn.Module) -> None:
+    """Copy the weights of a model for inference into memory of its own, in place.
+
+    They are mapped from their file, all of it for as long as one of them lives: also the linear
+    layers' weights, which were laid out anew, and page after page of embeddings as words appear.
+    A file that others write to meanwhile would change the model or, cut short, kill the process.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
+
+
 # Both settings are the whole process's: of two threads, each would restore what the other set.
 _QUIET = threading.RLock()
 

@@ -8,6 +8,7 @@ import shutil
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import errors
@@ -289,6 +290,17 @@ class TestSharing:
         second = BertEmbedder(str(folder)).fit(["a"])
         assert second.checkpoint_.digest != first.checkpoint_.digest
         assert abs(second.transform(["the cat"]) - before).max() > 0.01
+
+    @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+    def test_loaded_model_does_not_read_its_file_any_more(self, folder, precision):
+        """Safetensors maps it: what is written there would become weights, page by page."""
+        embedder = BertEmbedder(str(folder), precision=precision).fit(["a"])
+        expected = embedder.transform(["the cat"])
+        weights = folder / "model.safetensors"
+        with weights.open("r+b") as file:
+            file.seek(2000)
+            file.write(bytes(weights.stat().st_size - 2000))
+        np.testing.assert_array_equal(embedder.transform(["the cat"]), expected)
 
     def test_changed_files_are_noticed_later(self, folder):
         import pickle
