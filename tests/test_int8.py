@@ -326,4 +326,4 @@ def test_refused_where_products_run_over(monkeypatch):
 
 def test_batches_are_smaller_because_activations_exist_several_times():
     cpu = torch.device("cpu")
-    assert token_budget(cpu, 1536, torch.int8) == token_budget(cpu, 1536) // 4
+    assert token_budget(cpu, 1536, torch.int8) == token_budget(cpu, 1536) // 2
