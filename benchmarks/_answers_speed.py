@@ -5,7 +5,8 @@ import tempfile
 import _answers_peer
 from _answers_quality import RECIPE, SEED, answerer, columns
 from _fine_tuning_speed import marks_of_fit
-from _timing import Contender, alternate
+from _floor import PRODUCT_FLOPS, layer_flops, matmul_sample
+from _timing import Contender, alternate, pairwise_median
 from _trainer import BATCH_SIZE
 from _words_speed import print_speed, side_by_side
 
@@ -13,12 +14,14 @@ PREDICTION_TARGET = 2.0
 TRAINING_TARGET = 1.5  # the issue names none; that of words
 N_TRAIN, N_PREDICT = 128, 400
 OURS, TRAINER, LOOP = "BertQuestionAnswerer", "Trainer", "loop, 32 in input order"
+MATMUL = "matmul floor"
 
 
 def measure(folder, *, rounds, quick):
     """Time an epoch on 128 of XQuAD's questions, and the answers to 400.
 
-    Both predictors tokenise; the loop only computes its logits, without looking for answers.
+    Both predictors tokenise; the loop only computes its logits, without looking for answers. The
+    floor is the time of a plain matmul for the work on the windows' tokens, padding left out.
     """
     rows = _answers_peer.read_questions()
     rows = rows[::8] if quick else rows
@@ -28,6 +31,9 @@ def measure(folder, *, rounds, quick):
     }
     targets = {"training": TRAINING_TARGET, "prediction": PREDICTION_TARGET}
     print_speed("Answers", results, targets)
+    shares = results["prediction"]["shares_of_floor"]
+    said = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+    print(f"  of the matmul floor, in prediction: {said}")
     return results
 
 
@@ -62,8 +68,13 @@ def _prediction(folder, rows, rounds):
         return _answers_peer.logits_in_input_order(tokenizer, model, encoded)
 
     contenders = [
+        Contender(MATMUL, matmul_sample(), rounds),
         Contender(OURS, lambda: reader.predict(X), rounds),
         Contender(LOOP, loop, rounds),
     ]
     seconds, _ = alternate(contenders)
-    return side_by_side(len(rows), seconds)
+    windows = _answers_peer.features_of(tokenizer, rows)[0]["input_ids"]
+    work = layer_flops(folder, [len(ids) for ids in windows]) / PRODUCT_FLOPS
+    floor = [work * second for second in seconds.pop(MATMUL)]
+    shares = {name: pairwise_median(floor, times) for name, times in seconds.items()}
+    return {**side_by_side(len(rows), seconds), "shares_of_floor": shares}

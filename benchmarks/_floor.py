@@ -20,16 +20,23 @@ def matmul_sample():
 
 
 def text_flops(folder, texts):
-    """Count operations of the encoder's layers on the texts' or pairs' tokens, padding left out.
+    """Count `layer_flops` of texts or pairs of texts, padding left out; and their tokens."""
+    from transformers import AutoTokenizer
+
+    encoded = tokenize(AutoTokenizer.from_pretrained(folder), texts)
+    lengths = [len(ids) for ids in encoded["input_ids"]]
+    return layer_flops(folder, lengths), sum(lengths)
+
+
+def layer_flops(folder, lengths):
+    """Count operations of the encoder's layers on texts of so many tokens.
 
     A layer does four H x H products and two H x I products a token, and two products of a
     token's query and value with every token of its text.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder)
-    encoded = tokenize(AutoTokenizer.from_pretrained(folder), texts)
-    lengths = [len(ids) for ids in encoded["input_ids"]]
     H, inner = config.hidden_size, config.intermediate_size
     per_layer = sum(2 * n * (4 * H * H + 2 * H * inner) + 4 * n * n * H for n in lengths)
-    return config.num_hidden_layers * per_layer, sum(lengths)
+    return config.num_hidden_layers * per_layer

@@ -32,6 +32,23 @@ def _speed(results):
                 yield _line(what, ours["texts_per_second"], peer, speed, ratio)
 
 
+def _int8(results):
+    found = results["int8"]["speed"]
+    speeds = {
+        name: found["n_texts"] / its["seconds"]["median"]
+        for name, its in found["contenders"].items()
+    }
+    its = found["contenders"]["int8"]
+    for peer, key in (
+        ("float32", "faster_than_float32"),
+        ("sentence-transformers", "faster_than_sentence_transformers"),
+    ):
+        yield _line("embedding in int8, texts/s", speeds["int8"], peer, speeds[peer], its[key])
+    accuracy = results["int8"]["accuracy"]
+    theirs = 100 * accuracy["float32"]
+    yield _line("quality, int8, frozen, BANKING77, %", 100 * accuracy["int8"], "float32", theirs)
+
+
 def _grid_search(results):
     peers = dict(results["grid-search"]["peers"])
     n_texts = peers.pop("n_texts")
@@ -120,6 +137,7 @@ def _line(what, ours, peer="", theirs=None, ratio=None):
 
 LINES = {
     "speed": _speed,
+    "int8": _int8,
     "grid-search": _grid_search,
     "fine-tuning-speed": _fine_tuning_speed,
     "words-speed": _side_by_side("words-speed", "sentences"),
