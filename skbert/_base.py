@@ -18,9 +18,10 @@ from sklearn.base import BaseEstimator
 
 from skbert._checkpoint import checkpoint_files, find_checkpoint, find_same_checkpoint
 from skbert._device import PRECISIONS, free_cached_memory, resolve_device, resolve_precision
-from skbert._encoder import Encoder, let_go, load_encoder, load_same
+from skbert._encoder import Encoder
 from skbert._exceptions import ParameterError, TruncationWarning, stacklevel_of_caller
 from skbert._inputs import check_texts
+from skbert._shared_encoders import let_go, load_encoder, load_same
 
 
 class Rule(NamedTuple):

@@ -124,11 +124,11 @@ def _to_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
         )
     if hasattr(X, "shape") and hasattr(X, "columns"):
         check_columns(X.shape[1], tuple(X.shape))
-        return [_column_to_list(column) for column in _frame_columns(X)]
+        return [list(as_plain(column)) for column in _frame_columns(X)]
     if isinstance(X, list | tuple):
         return _split_rows(list(X), check_columns)
     if hasattr(X, "to_pylist") or hasattr(X, "to_list"):
-        return [_column_to_list(X)]
+        return [list(as_plain(X))]
     if isinstance(X, dict | set | frozenset) or not hasattr(X, "__array__"):
         raise InputError(
             f"X is of type {type(X).__name__}, expected a list, an array, or a column of texts. "
@@ -143,11 +143,12 @@ def _frame_columns(frame: Any) -> list[Any]:
     return list(frame.get_columns() if hasattr(frame, "get_columns") else frame.columns)
 
 
-def _column_to_list(column: Any) -> list[Any]:
-    for method in ("to_pylist", "to_list"):  # pyarrow; pandas and polars
-        if hasattr(column, method):
-            return list(getattr(column, method)())
-    return list(column)
+def as_plain(container: Any) -> Any:
+    """Give a pyarrow, pandas, polars or numpy column as a list; anything else as it is."""
+    for method in ("to_pylist", "to_list", "tolist"):
+        if hasattr(container, method):
+            return getattr(container, method)()
+    return container
 
 
 def _array_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from skbert._device import resolve_device
-from skbert._encoder import same_folder
 from skbert._loading import load_model, model_from_weights
+from skbert._shared_encoders import same_folder
 from skbert._state import model_config, weight_tensors
 from skbert._trained import TrainedEstimator
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from skbert._exceptions import InputError
-from skbert._inputs import Texts, check_texts_or_pairs, is_missing
+from skbert._inputs import Texts, as_plain, check_texts_or_pairs, is_missing
 
 ANSWER_FORMS = (
     "a str, a list of acceptable str, (text, start), "
@@ -75,10 +75,7 @@ def check_answers(y: Any, n_questions: int) -> list[Gold]:
     """
     if y is None:
         raise InputError("This estimator requires y to be passed, but the target y is None.")
-    for method in ("to_pylist", "to_list", "tolist"):
-        if hasattr(y, method):
-            y = getattr(y, method)()
-            break
+    y = as_plain(y)
     if isinstance(y, str | Mapping) or not isinstance(y, Sequence):
         raise InputError(f"y is of type {type(y).__name__}, expected a list, each {ANSWER_FORMS}.")
     if len(y) != n_questions:

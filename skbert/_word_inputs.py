@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skbert._exceptions import InputError
-from skbert._inputs import is_missing
+from skbert._inputs import as_plain, is_missing
 
 
 def check_sentences(X: Any) -> list[list[str]]:
@@ -111,10 +111,7 @@ def _rows(container: Any, name: str, expected: str) -> list[list[Any]]:
         )
     if isinstance(container, np.ndarray) and _holds_a_column_of_lists(container):
         container = container[:, 0]
-    for method in ("to_pylist", "to_list", "tolist"):
-        if hasattr(container, method):
-            container = getattr(container, method)()
-            break
+    container = as_plain(container)
     if not isinstance(container, list | tuple):
         raise InputError(
             f"{name} is of type {type(container).__name__}, expected {expected}: a list of lists."
@@ -134,10 +131,7 @@ def _row(row: Any, place: str) -> list[Any]:
             f"{place} is a single {type(row).__name__}, expected a list of words or labels. Split "
             "it first, e.g. text.split(); predict_entities reads plain strings."
         )
-    for method in ("to_pylist", "to_list", "tolist"):
-        if hasattr(row, method):
-            row = getattr(row, method)()
-            break
+    row = as_plain(row)
     if not isinstance(row, list | tuple):
         raise InputError(
             f"{place} is {row!r} ({type(row).__name__}), expected a list of words or labels."

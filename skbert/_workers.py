@@ -17,10 +17,11 @@ from skbert._checkpoint import Checkpoint
 from skbert._device import PRECISIONS, resolve_device
 from skbert._distinct import Embedded, Vectors
 from skbert._embedding import Settings, embed_texts
-from skbert._encoder import Encoder, keep, kept, load_same
+from skbert._encoder import Encoder
 from skbert._encoding import CHUNK_CHARACTERS
 from skbert._exceptions import CheckpointChangedError
 from skbert._progress import progress_bar
+from skbert._shared_encoders import keep, kept, load_same
 
 # More shards than workers: none waits long for the slowest, and little is lost with a worker.
 SHARDS_A_WORKER = 4

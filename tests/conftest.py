@@ -159,4 +159,4 @@ def varlen_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
     monkeypatch.setattr("skbert._encoder.has_varlen_attention", lambda device, dtype: True)
     monkeypatch.setattr("skbert._encoder.Encoder.reads_runs", False)
-    monkeypatch.setattr("skbert._encoder._SHARED", {})
+    monkeypatch.setattr("skbert._shared_encoders._SHARED", {})

@@ -21,7 +21,7 @@ from skbert import (
     CheckpointWarning,
     ParameterError,
     _checkpoint,
-    _encoder,
+    _shared_encoders,
     inspect_tokens,
 )
 from tests.conftest import save_tiny_bert, save_tokenizer
@@ -266,8 +266,8 @@ class TestSharing:
 
     def test_none_stays_on_a_gpu(self, folder, monkeypatch):
         """With the last estimator, a GPU's memory is free."""
-        monkeypatch.setattr(_encoder, "_load", lambda *place: type("Loaded", (), {})())
-        loaded = _encoder.load_encoder(folder, None, torch.device("cuda:0"), torch.float32)
+        monkeypatch.setattr(_shared_encoders, "_load", lambda *place: type("Loaded", (), {})())
+        loaded = _shared_encoders.load_encoder(folder, None, torch.device("cuda:0"), torch.float32)
         gone = weakref.ref(loaded)
         del loaded
         assert gone() is None

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(params=["runs", "packed at once", "padded"])
 def embedder(request, tiny_bert, monkeypatch) -> BertEmbedder:
     """A fitted embedder with an encoder of its own, on each path."""
-    monkeypatch.setattr(loading_module, "_SHARED", {})
+    monkeypatch.setattr("skbert._shared_encoders._SHARED", {})
     if request.param == "padded":
         monkeypatch.setattr(loading_module, "can_pack", lambda config: False)
     elif request.param == "packed at once":
@@ -475,7 +475,7 @@ def test_glibc_gives_memory_back():
 @pytest.mark.parametrize("grad", [True, False])
 @pytest.mark.parametrize("pooling", ["mean", "pooler", None])
 def test_no_global_setting_is_changed(tiny_bert, texts, monkeypatch, grad, pooling):
-    monkeypatch.setattr(loading_module, "_SHARED", {})  # so that weights are really loaded
+    monkeypatch.setattr("skbert._shared_encoders._SHARED", {})  # so that weights are really loaded
     with torch.set_grad_enabled(grad):
         before = global_settings()
         embedder = BertEmbedder(tiny_bert, device="cpu", pooling=pooling)

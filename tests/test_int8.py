@@ -18,7 +18,6 @@ from skbert import (
     BertTokenClassifier,
 )
 from skbert import _device as device_module
-from skbert import _encoder as loading_module
 from skbert._device import resolve_precision, token_budget
 from skbert._exceptions import DeviceError, ParameterError
 from skbert._int8 import Int8Linear, check_int8, grid_of_rows, to_levels, use_int8_layers
@@ -296,7 +295,7 @@ def test_embedder_refuses_it_on_a_gpu(tiny_bert, texts, monkeypatch):
 
 def test_refused_where_the_cpu_lacks_the_instructions(int8, texts, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False, raising=False)
-    monkeypatch.setattr(loading_module, "_SHARED", {})  # load anew
+    monkeypatch.setattr("skbert._shared_encoders._SHARED", {})  # load anew
     with pytest.raises(DeviceError, match=r"AVX512-VNNI.*Use precision="):
         int8.fit(texts)
     assert not hasattr(int8, "checkpoint_")

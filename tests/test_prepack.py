@@ -167,7 +167,7 @@ def test_embedder_prepacks_only_where_it_can(tiny_bert, texts, monkeypatch, poss
         pytest.skip("torch has no prepacked kernels here")
     expected = BertEmbedder(tiny_bert, device="cpu").fit_transform(texts)
     monkeypatch.setattr(loading_module, "can_prepack", lambda dtype: possible)
-    monkeypatch.setattr(loading_module, "_SHARED", {})  # load anew
+    monkeypatch.setattr("skbert._shared_encoders._SHARED", {})  # load anew
     embedder = BertEmbedder(tiny_bert, device="cpu").fit(texts)
     replaced = [
         module

@@ -24,7 +24,7 @@ from skbert import (
     TextTooLongError,
     TruncationWarning,
     _embedder,
-    _encoder,
+    _shared_encoders,
     _workers,
 )
 from skbert._workers import are_workers_asked, cut, embed_in_workers, shard_devices
@@ -178,12 +178,12 @@ class TestJob:
         assert b"torch" not in stored
 
     def test_weights_are_loaded_once_for_many_shards(self, job, monkeypatch):
-        _encoder.let_go()
+        _shared_encoders.let_go()
         loads, load = [], _workers.load_same
 
         def load_as_on_a_gpu(*place):
             loads.append(load(*place))
-            _encoder.let_go()  # what is loaded to a GPU is held by nobody
+            _shared_encoders.let_go()  # what is loaded to a GPU is held by nobody
             return loads[-1]
 
         monkeypatch.setattr(_workers, "load_same", load_as_on_a_gpu)
@@ -232,7 +232,7 @@ class TestDask:
             assert_same(embedder.transform(X), expected)
             assert_same(embedder.transform(X), expected)
         assert cache.info()["misses"] == len(X)
-        kept = client.run(lambda: len(__import__("skbert")._encoder._KEPT))
+        kept = client.run(lambda: len(__import__("skbert")._shared_encoders._KEPT))
         assert list(kept.values()) == [1, 1]  # both worked, and each holds the weights once
 
     def test_killed_worker_loses_nothing(self, client, tiny_bert, tmp_path, monkeypatch):
