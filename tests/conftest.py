@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,12 @@ def attend_text_by_text(
     return torch.cat(
         [attend(*(x.transpose(0, 1) for x in qkv), scale=scale).transpose(0, 1) for qkv in texts]
     )
+
+
+@pytest.fixture
+def folder(tiny_bert: str, tmp_path: Path) -> Path:
+    """A copy of the tiny checkpoint that a test may change."""
+    return Path(shutil.copytree(tiny_bert, tmp_path / "copy"))
 
 
 @pytest.fixture

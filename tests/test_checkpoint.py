@@ -1,38 +1,27 @@
-"""Finding, verifying, loading and sharing checkpoints; one clear error for what goes wrong."""
+"""Finding, verifying and loading checkpoints; one clear error for what goes wrong."""
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
-import weakref
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from huggingface_hub import errors
 
 from skbert import (
     BertEmbedder,
-    CheckpointChangedError,
     CheckpointError,
     CheckpointNotFoundError,
     CheckpointWarning,
     ParameterError,
     _checkpoint,
-    _shared_encoders,
     inspect_tokens,
 )
 from tests.conftest import save_tiny_bert, save_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def folder(tiny_bert, tmp_path) -> Path:
-    """A copy of the tiny checkpoint that a test may change."""
-    return Path(shutil.copytree(tiny_bert, tmp_path / "copy"))
 
 
 def edit_json(file: Path, **changes) -> None:
@@ -238,75 +227,3 @@ class TestOwnPooling:
         self.write(folder, {"pooling_mode_mean_tokens": True}, (dense,))
         with pytest.warns(CheckpointWarning, match="Dense"):
             self.fitted(folder)
-
-
-class TestSharing:
-    def test_clones_share_one_model(self, tiny_bert):
-        one, two = (BertEmbedder(tiny_bert, pooling=p).fit(["a"]) for p in ("mean", "cls"))
-        assert one._encoder is two._encoder
-
-    def test_precisions_do_not_share(self, tiny_bert):
-        one = BertEmbedder(tiny_bert).fit(["a"])
-        two = BertEmbedder(tiny_bert, precision="bfloat16").fit(["a"])
-        assert one._encoder is not two._encoder
-
-    def test_the_last_one_stays_for_the_next_fit(self, folder):
-        first = BertEmbedder(str(folder)).fit(["a"])
-        model = weakref.ref(first._encoder.model)
-        del first
-        assert BertEmbedder(str(folder)).fit(["a"])._encoder.model is model()
-
-    def test_only_one_stays(self, folder, tiny_bert):
-        first = BertEmbedder(str(folder)).fit(["a"])
-        model = weakref.ref(first._encoder.model)
-        del first
-        BertEmbedder(tiny_bert).fit(["a"])
-        gc.collect()
-        assert model() is None
-
-    def test_none_stays_on_a_gpu(self, folder, monkeypatch):
-        """With the last estimator, a GPU's memory is free."""
-        monkeypatch.setattr(_shared_encoders, "_load", lambda *place: type("Loaded", (), {})())
-        loaded = _shared_encoders.load_encoder(folder, None, torch.device("cuda:0"), torch.float32)
-        gone = weakref.ref(loaded)
-        del loaded
-        assert gone() is None
-
-    def test_changed_tokenizer_is_loaded_anew(self, folder):
-        first = BertEmbedder(str(folder)).fit(["a"])
-        tokenizer = folder / "tokenizer.json"
-        words = json.loads(tokenizer.read_text())["model"]["vocab"]
-        swapped = tokenizer.read_text().replace('"cat":', '"?":').replace('"dog":', '"cat":')
-        tokenizer.write_text(swapped.replace('"?":', '"dog":'))
-        second = BertEmbedder(str(folder)).fit(["a"])
-        ids = [e._encoder.tokenizer.backend.encode("cat").ids[1] for e in (first, second)]
-        assert ids == [words["cat"], words["dog"]]
-        assert first._encoder.identity != second._encoder.identity
-
-    def test_changed_files_are_loaded_anew(self, folder):
-        first = BertEmbedder(str(folder)).fit(["a"])
-        before = first.transform(["the cat"])
-        save_tiny_bert(folder, seed=1)
-        second = BertEmbedder(str(folder)).fit(["a"])
-        assert second.checkpoint_.digest != first.checkpoint_.digest
-        assert abs(second.transform(["the cat"]) - before).max() > 0.01
-
-    @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-    def test_loaded_model_does_not_read_its_file_any_more(self, folder, precision):
-        """Safetensors maps it: what is written there would become weights, page by page."""
-        embedder = BertEmbedder(str(folder), precision=precision).fit(["a"])
-        expected = embedder.transform(["the cat"])
-        weights = folder / "model.safetensors"
-        with weights.open("r+b") as file:
-            file.seek(2000)
-            file.write(bytes(weights.stat().st_size - 2000))
-        np.testing.assert_array_equal(embedder.transform(["the cat"]), expected)
-
-    def test_changed_files_are_noticed_later(self, folder):
-        import pickle
-
-        stored = pickle.dumps(BertEmbedder(str(folder)).fit(["a"]))
-        save_tiny_bert(folder, seed=1)
-        restored = pickle.loads(stored)
-        with pytest.raises(CheckpointChangedError, match=r"not the ones.*expected"):
-            restored.transform(["a"])
