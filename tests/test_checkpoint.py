@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -29,13 +30,19 @@ def edit_json(file: Path, **changes) -> None:
     file.write_text(json.dumps({**content, **changes}))
 
 
-def hub_answers(monkeypatch, answer):
+def hub_answers(monkeypatch, answer) -> list[tuple[str, str | None]]:
+    """Let the hub give a folder, or an error; give what it was asked for."""
+    asked = []
+
     def snapshot_download(name, revision, allow_patterns):
+        asked.append((name, revision))
         if isinstance(answer, Exception):
             raise answer
         return str(answer)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    monkeypatch.setattr(_checkpoint, "_SNAPSHOTS", {})
+    return asked
 
 
 def hub_error(kind):
@@ -68,6 +75,33 @@ class TestFinding:
         embedder = BertEmbedder("org/model", revision="v1").fit(["a"])
         assert embedder.checkpoint_.name == "org/model"
         assert embedder.checkpoint_.revision == "0123abc"
+
+    def test_hub_is_asked_once(self, monkeypatch, tiny_bert, tmp_path):
+        """Not at each of a grid search's fits, nor for the commit that it named."""
+        snapshot = Path(shutil.copytree(tiny_bert, tmp_path / "0123abc"))
+        asked = hub_answers(monkeypatch, snapshot)
+        embedder = BertEmbedder("org/model", revision="v1").fit(["a"]).fit(["b"])
+        pickle.loads(pickle.dumps(embedder)).transform(["a"])
+        assert asked == [("org/model", "v1")]
+        BertEmbedder("org/model", revision="v2").fit(["a"])
+        BertEmbedder("org/other", revision="v1").fit(["a"])
+        assert asked[1:] == [("org/model", "v2"), ("org/other", "v1")]
+
+    def test_hub_is_asked_again_when_its_files_are_gone_or_it_was_out_of_reach(
+        self, monkeypatch, tiny_bert, tmp_path
+    ):
+        asked = hub_answers(monkeypatch, errors.LocalEntryNotFoundError("no network"))
+        for _ in range(2):
+            with pytest.raises(CheckpointNotFoundError):
+                BertEmbedder("org/model").fit(["a"])
+        assert len(asked) == 2
+        snapshot = Path(shutil.copytree(tiny_bert, tmp_path / "0123abc"))
+        asked = hub_answers(monkeypatch, snapshot)
+        BertEmbedder("org/model").fit(["a"])
+        snapshot.rename(tmp_path / "elsewhere")
+        with pytest.raises(CheckpointError):
+            BertEmbedder("org/model").fit(["a"])
+        assert len(asked) == 2
 
     def test_other_revision_of_the_default_model_asks_the_hub(self, monkeypatch, tiny_bert):
         hub_answers(monkeypatch, tiny_bert)
