@@ -181,14 +181,20 @@ def test_batch_is_filled_up_to_what_memory_allows(fill_to, n_filler):
 
 
 def test_round_lengths_are_few_and_near():
-    lengths = np.arange(1, 4097)
+    lengths = np.arange(1, 2**14 + 1)
     rounded = np.array([round_length(int(length)) for length in lengths])
     added = rounded - lengths
     assert (added >= 0).all()
-    assert (added < np.maximum(16, lengths / 16)).all()
+    assert (added < np.maximum(16, lengths / 4)).all()
+    assert (added[256:] < lengths[256:] / 8).all()
+    assert (added[2048:] < lengths[2048:] / 16).all()
     assert (rounded % 16 == 0).all()
-    assert len(np.unique(rounded)) == 80
-    assert round_length(4096) == 4096
+    assert (np.diff(rounded) >= 0).all()
+    assert len(np.unique(rounded[:4096])) == 52
+    assert len(np.unique(rounded)) == 52 + 2 * 16
+    assert {round_length(2**power) for power in range(4, 15)} == {
+        2**power for power in range(4, 15)
+    }
 
 
 @settings(max_examples=80, deadline=None)
