@@ -22,9 +22,8 @@ from torch import Tensor
 from skbert._encoding import Encodings
 from skbert._packing import Runs
 
-
-# Rows of up to so many tokens are filled up to a multiple of so many; longer ones to a multiple of a
-# sixteenth of the power of two below.
+# Rows of up to so many tokens are filled up to a multiple of so many; longer ones to a multiple
+# of a sixteenth of the power of two below.
 STEPS = ((128, 16), (512, 32), (1024, 64), (4096, 128))
 
 
