@@ -5,7 +5,7 @@ import tempfile
 import _answers_peer
 from _answers_quality import RECIPE, SEED, answerer, columns
 from _fine_tuning_speed import marks_of_fit
-from _floor import PRODUCT_FLOPS, layer_flops, matmul_sample
+from _floor import floor_seconds, layer_flops, matmul_sample
 from _timing import Contender, alternate, pairwise_median
 from _trainer import BATCH_SIZE
 from _words_speed import print_speed, side_by_side
@@ -74,7 +74,7 @@ def _prediction(folder, rows, rounds):
     ]
     seconds, _ = alternate(contenders)
     windows = _answers_peer.features_of(tokenizer, rows)[0]["input_ids"]
-    work = layer_flops(folder, [len(ids) for ids in windows]) / PRODUCT_FLOPS
-    floor = [work * second for second in seconds.pop(MATMUL)]
+    flops = layer_flops(folder, [len(ids) for ids in windows])
+    floor = floor_seconds(flops, seconds.pop(MATMUL))
     shares = {name: pairwise_median(floor, times) for name, times in seconds.items()}
     return {**side_by_side(len(rows), seconds), "shares_of_floor": shares}

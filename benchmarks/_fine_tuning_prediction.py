@@ -82,7 +82,7 @@ def _measure(folder, texts, classifier, peers, rounds):
     ]
     seconds, outputs = alternate(contenders)
     flops, n_tokens = _floor.text_flops(folder, texts)
-    floor = [flops / _floor.PRODUCT_FLOPS * second for second in seconds.pop(MATMUL)]
+    floor = _floor.floor_seconds(flops, seconds.pop(MATMUL))
     return {
         "n_texts": len(texts),
         "n_tokens": n_tokens,

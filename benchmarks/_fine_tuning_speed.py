@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 import _fine_tuning_data
-from _floor import PRODUCT_FLOPS, matmul_sample, text_flops
+from _floor import floor_seconds, matmul_sample, text_flops
 from _report import print_table, verdict
 from _timing import Contender, alternate, pairwise_median, spread
 from _trainer import BATCH_SIZE, same_recipe, train_with_trainer
@@ -59,7 +59,7 @@ def _measure_set(folder, texts, labels, dropout, rounds):
     whole, _ = alternate(contenders)
     seconds = {name: times[1:] for name, times in training.items()}  # the first is the warm-up
     flops = 3 * text_flops(folder, texts)[0]
-    floor = [flops / PRODUCT_FLOPS * second for second in whole.pop(PRODUCTS)]
+    floor = floor_seconds(flops, whole.pop(PRODUCTS))
     return {
         "n_texts": len(texts),
         "seconds": {name: spread(times) for name, times in seconds.items()},

@@ -19,6 +19,11 @@ def matmul_sample():
     return multiply
 
 
+def floor_seconds(flops, product_seconds):
+    """Seconds that the matmul of each round would need for so many operations."""
+    return [flops / PRODUCT_FLOPS * seconds for seconds in product_seconds]
+
+
 def text_flops(folder, texts):
     """Count `layer_flops` of texts or pairs of texts, padding left out; and their tokens."""
     from transformers import AutoTokenizer

@@ -70,8 +70,7 @@ def _measure_set(folder, texts, fast, slow, rounds):
     seconds, outputs = alternate(contenders)
 
     flops, n_tokens = _floor.text_flops(folder, texts)
-    # Seconds that the matmul of each round would need for the texts.
-    floor = [flops / _floor.PRODUCT_FLOPS * second for second in seconds.pop(MATMUL)]
+    floor = _floor.floor_seconds(flops, seconds.pop(MATMUL))
     return {
         "n_texts": len(texts),
         "n_tokens": n_tokens,

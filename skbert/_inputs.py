@@ -127,7 +127,7 @@ def _to_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
         return [list(as_plain(column)) for column in _frame_columns(X)]
     if isinstance(X, list | tuple):
         return _split_rows(list(X), check_columns)
-    if hasattr(X, "to_pylist") or hasattr(X, "to_list"):
+    if _is_column(X):
         return [list(as_plain(X))]
     if isinstance(X, dict | set | frozenset) or not hasattr(X, "__array__"):
         raise InputError(
