@@ -44,7 +44,7 @@ class Int8Linear(nn.Module):
         self.weight_steps = steps.squeeze(1)  # (out,)
         self.weight_sums = self.weight.sum(0) * self.weight_steps  # (out,), of rounded weights
         bias = torch.zeros(self.out_features) if linear.bias is None else linear.bias.detach()
-        self.bias = bias.float().clone()
+        self.bias = bias.float()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""

@@ -95,7 +95,8 @@ def load_model(
     Returns
     -------
     model : transformers model
-        In evaluation mode. A pooler that the checkpoint has no weights for is left out.
+        In evaluation mode, its weights independent of the files. A pooler that the checkpoint has
+        no weights for is left out.
     random : set of str
         Names of the head's weights that the checkpoint does not hold; they are random.
 
@@ -132,7 +133,19 @@ def load_model(
             f"{folder} lacks {len(missing)} of the model's weights, the first is {missing[0]!r}. "
             "Its vectors would be random. Use a complete checkpoint."
         )
+    _let_go_of_file(model)
     return model.eval(), random
+
+
+def _let_go_of_file(model: Any) -> None:
+    """Copy the weights, in place, into memory of their own.
+
+    They are mapped from their file, all of it for as long as one of them lives: also linear layers'
+    weights that were laid out anew, and page after page of embeddings as words appear. A file that
+    others write to meanwhile would change the model or, cut short, kill the process.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
 
 
 @torch.no_grad()
@@ -181,18 +194,6 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
             f"{min(info['missing_keys'])!r}. Fit again."
         )
     return model.eval()
-
-
-@torch.no_grad()
-def let_go_of_file(model: torch.nn.Module) -> None:
-    """Copy the weights of a model for inference into memory of its own, in place.
-
-    They are mapped from their file, all of it for as long as one of them lives: also the linear
-    layers' weights, which were laid out anew, and page after page of embeddings as words appear.
-    A file that others write to meanwhile would change the model or, cut short, kill the process.
-    """
-    for tensor in (*model.parameters(), *model.buffers()):
-        tensor.data = tensor.data.clone()
 
 
 # Both settings are the whole process's: of two threads, each would restore what the other set.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from skbert._checkpoint import Checkpoint, files_version, find_same_checkpoint
 from skbert._device import float_dtype
 from skbert._encoder import Encoder, make_encoder, ready_for_inference
-from skbert._loading import let_go_of_file, load_model, load_tokenizer
+from skbert._loading import load_model, load_tokenizer
 
 # Encoders of this process, shared by clones and freed with the last estimator that holds them.
 _SHARED: weakref.WeakValueDictionary[Any, Encoder] = weakref.WeakValueDictionary()
@@ -126,6 +126,4 @@ def _load(
     encoder = make_encoder(model, tokenizer, folder, device, dtype)
     encoder.checkpoint = checkpoint
     ready_for_inference(encoder)
-    if device.type == "cpu":
-        let_go_of_file(model)
     return encoder

@@ -160,6 +160,15 @@ def folder(tiny_bert: str, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_bert, tmp_path / "copy"))
 
 
+def overwrite_weights(folder: Path) -> None:
+    """Write zeros into a checkpoint's file in place, behind the header."""
+    weights = folder / "model.safetensors"
+    with weights.open("r+b") as file:
+        header = 8 + int.from_bytes(file.read(8), "little")
+        file.seek(header)
+        file.write(bytes(weights.stat().st_size - header))
+
+
 @pytest.fixture
 def varlen_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let encoders on a CPU read packed rows as those on a GPU do, but for the kernel."""

@@ -27,7 +27,7 @@ from skbert import (
     ParameterError,
 )
 from skbert._loading import quiet_transformers
-from tests.conftest import save_tiny_bert, save_tokenizer
+from tests.conftest import overwrite_weights, save_tiny_bert, save_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -125,6 +125,24 @@ def test_pipeline_gives_the_same_scores_for_several_labels(tiny_bert, tmp_path, 
     assert loaded.multilabel_
     assert loaded.classes_.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(loaded.predict(X), classifier.predict(X))
+
+
+def test_fine_tuned_checkpoint_is_not_read_any_more_once_it_is_loaded(tiny_bert, tmp_path):
+    BertClassifier(tiny_bert, **FIT).fit(TEXTS, [0, 1, 0, 1]).save_pretrained(tmp_path)
+    expected = BertClassifier.from_pretrained(str(tmp_path)).predict_proba(TEXTS)
+    loaded = BertClassifier.from_pretrained(str(tmp_path))
+    overwrite_weights(tmp_path)
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), expected)
+
+
+def test_frozen_weights_do_not_stay_in_the_file_that_they_come_from(folder):
+    first, second = (
+        BertClassifier(str(folder), **{**FIT, "freeze": "encoder"}).fit(TEXTS, [0, 1, 0, 1])
+        for _ in range(2)
+    )
+    expected = first.predict_proba(TEXTS)
+    overwrite_weights(folder)
+    np.testing.assert_array_equal(second.predict_proba(TEXTS), expected)
 
 
 @pytest.mark.parametrize("X", [TEXTS, PAIRS], ids=["singles", "pairs"])
