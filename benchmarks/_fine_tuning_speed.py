@@ -85,8 +85,8 @@ def train_with_skbert(folder, texts, labels, dropout):
 @contextmanager
 def marks_of_fit():
     """Note when `fit` has loaded its model, and when it has trained it."""
-    from skbert import _fine_tuned
-    from skbert._fine_tuned import FineTunedEstimator
+    from skbert._estimators import fine_tuned as _fine_tuned
+    from skbert._estimators.fine_tuned import FineTunedEstimator
 
     marks = {}
 

@@ -48,8 +48,8 @@ class _Orders:
 @contextmanager
 def recorded():
     """Give a `Start` that the fits inside the block fill."""
-    from skbert import _training
-    from skbert._fine_tuned import FineTunedEstimator
+    from skbert._estimators.fine_tuned import FineTunedEstimator
+    from skbert._training import loop as _training
 
     start = Start()
     load, shuffle = FineTunedEstimator._load_trainable, _training.shuffled_batches

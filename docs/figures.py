@@ -164,7 +164,7 @@ def draw_input_embeddings() -> plt.Figure:
     """Draw word, segment and position vectors, and the sum that the first layer reads."""
     from transformers import AutoModel
 
-    from skbert._checkpoint import DEFAULT_MODEL, find_checkpoint
+    from skbert._models.checkpoint import DEFAULT_MODEL, find_checkpoint
 
     folder, _ = find_checkpoint(DEFAULT_MODEL, None)
     tables = AutoModel.from_pretrained(folder).embeddings

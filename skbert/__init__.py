@@ -1,9 +1,13 @@
 """BERT as ordinary scikit-learn estimators."""
 
 from skbert import display
-from skbert._cache import EmbeddingCache
-from skbert._classifier import BertClassifier
-from skbert._embedder import BertEmbedder
+from skbert._cache.cache import EmbeddingCache
+from skbert._display.inspect import inspect_tokens
+from skbert._estimators.classifier import BertClassifier
+from skbert._estimators.embedder import BertEmbedder
+from skbert._estimators.question_answerer import Answer, BertQuestionAnswerer
+from skbert._estimators.regressor import BertRegressor
+from skbert._estimators.token_classifier import BertTokenClassifier
 from skbert._exceptions import (
     CacheError,
     CheckpointChangedError,
@@ -22,11 +26,7 @@ from skbert._exceptions import (
     TrainingError,
     TruncationWarning,
 )
-from skbert._inspect import inspect_tokens
-from skbert._question_answerer import Answer, BertQuestionAnswerer
-from skbert._regressor import BertRegressor
-from skbert._token_classifier import BertTokenClassifier
-from skbert._word_labels import Entity
+from skbert._texts.word_labels import Entity
 
 __version__ = "0.1.0"
 

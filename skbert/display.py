@@ -5,10 +5,10 @@ which draws again and gives the display itself, with ``ax_`` and ``figure_``. Th
 ``pip install "skbert[plot]"``.
 """
 
-from skbert._attention_display import AttentionDisplay
-from skbert._embedding_display import EmbeddingDisplay
-from skbert._token_importance_display import TokenImportanceDisplay
-from skbert._training_curve_display import TrainingCurveDisplay
+from skbert._display.attention import AttentionDisplay
+from skbert._display.embedding import EmbeddingDisplay
+from skbert._display.token_importance import TokenImportanceDisplay
+from skbert._display.training_curve import TrainingCurveDisplay
 
 __all__ = [
     "AttentionDisplay",

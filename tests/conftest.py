@@ -70,7 +70,7 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """Folder of the real all-MiniLM-L6-v2; the test is skipped where it is not installed."""
-    from skbert._checkpoint import _offline_folder
+    from skbert._models.checkpoint import _offline_folder
 
     folder = _offline_folder()
     if folder is None:
@@ -173,6 +173,6 @@ def overwrite_weights(folder: Path) -> None:
 def varlen_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let encoders on a CPU read packed rows as those on a GPU do, but for the kernel."""
     monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
-    monkeypatch.setattr("skbert._encoder.has_varlen_attention", lambda device, dtype: True)
-    monkeypatch.setattr("skbert._encoder.Encoder.reads_runs", False)
-    monkeypatch.setattr("skbert._shared_encoders._SHARED", {})
+    monkeypatch.setattr("skbert._models.encoder.has_varlen_attention", lambda device, dtype: True)
+    monkeypatch.setattr("skbert._models.encoder.Encoder.reads_runs", False)
+    monkeypatch.setattr("skbert._models.shared._SHARED", {})

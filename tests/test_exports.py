@@ -148,13 +148,13 @@ def test_only_the_first_parameters_are_positional(function: Callable[..., Any]):
 @pytest.mark.parametrize(
     "name",
     [
-        "skbert._cache",
-        "skbert._classifier",
-        "skbert._embedder",
-        "skbert._inspect",
-        "skbert._question_answerer",
-        "skbert._regressor",
-        "skbert._token_classifier",
+        "skbert._cache.cache",
+        "skbert._estimators.classifier",
+        "skbert._estimators.embedder",
+        "skbert._display.inspect",
+        "skbert._estimators.question_answerer",
+        "skbert._estimators.regressor",
+        "skbert._estimators.token_classifier",
     ],
 )
 def test_docstring_examples(name: str):

@@ -1,6 +1,6 @@
 """Results of fixed inputs, compared with those that an earlier version recorded.
 
-Moves and renamings must not change what is computed. After a change that is meant to, record again::
+Moves and renamings must not change what is computed. After a change that should, record again::
 
     python -m tests.test_recorded_results
 """

@@ -1,0 +1,139 @@
+"""A store of vectors on disk, one entry a text, shared by folds, processes and runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skbert._cache.entries import COUNTS, bytes_in_use
+from skbert._cache.file import check, connected, writing
+from skbert._exceptions import ParameterError
+
+LEAST_BYTES = 2**20
+
+
+class EmbeddingCache:
+    """Vectors on disk, one entry a text: what was embedded once is not computed again.
+
+    Pass it, or just its path, as ``cache`` of a `BertEmbedder`. The folds of a cross-validation,
+    all candidates of a grid search, worker processes and later runs then share it. An entry is
+    found again only with the same text, weights, tokenizer, precision, and parameters that change
+    a vector, so any embedders can share one file without mixing.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. It is made when it is first needed.
+    max_bytes : int, default=None
+        Size that the file should not exceed, at least 2**20. When it is reached, the entries that
+        were not used for longest are dropped. By default it grows without limit.
+
+    Raises
+    ------
+    CacheError
+        When it is used: if the file is damaged or is not one of a cache; it is left as it is.
+    ParameterError
+        If max_bytes is unusable.
+
+    See Also
+    --------
+    BertEmbedder : Its parameter ``cache``.
+
+    Notes
+    -----
+    The file is an SQLite database in WAL mode: several processes of one machine may read and
+    write it at once, and it stays whole when one of them is killed. It must be on a local disk;
+    SQLite's locks do not work on network drives. While it is used, two files that end in ``-wal``
+    and ``-shm`` lie beside it. Nothing in it is pickled: vectors are raw little-endian float32.
+
+    Uses are recorded only through a cache that has ``max_bytes``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skbert import BertEmbedder, EmbeddingCache
+    >>> cache = EmbeddingCache(Path(tempfile.mkdtemp()) / "embeddings.sqlite")
+    >>> vectors = BertEmbedder(cache=cache).fit_transform(["A cat.", "A dog.", "A cat."])
+    >>> len(cache)
+    2
+    >>> vectors = BertEmbedder(cache=cache).fit_transform(["A dog.", "A horse."])
+    >>> info = cache.info()
+    >>> info["entries"], info["hits"], info["misses"]
+    (3, 1, 3)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, max_bytes: int | None = None) -> None:
+        if max_bytes is not None and not _is_limit(max_bytes):
+            raise ParameterError(
+                f"max_bytes={max_bytes!r} of EmbeddingCache is not usable, expected None or an "
+                f"integer of at least {LEAST_BYTES}."
+            )
+        # Absolute: workers may run in other folders.
+        self.path = Path(path).expanduser().absolute()
+        self.max_bytes = None if max_bytes is None else int(max_bytes)
+
+    def __repr__(self) -> str:
+        limit = "" if self.max_bytes is None else f", max_bytes={self.max_bytes}"
+        return f"EmbeddingCache({str(self.path)!r}{limit})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EmbeddingCache) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.max_bytes))
+
+    def __bool__(self) -> bool:
+        return True  # an empty one, too
+
+    def __len__(self) -> int:
+        return int(self.info()["entries"])
+
+    def clear(self) -> None:
+        """Delete all entries, and set this process's counts of hits and misses to 0."""
+        COUNTS.pop(self.path, None)
+        check(self.path)
+        if not self.path.exists():
+            return
+        with writing(self.path) as connection:
+            connection.execute("DELETE FROM vectors")
+            connection.execute("DELETE FROM used")
+        with connected(self.path) as connection:
+            connection.execute("VACUUM")
+
+    def info(self) -> dict[str, Any]:
+        """Tell what the store holds, and how this process used it.
+
+        Returns
+        -------
+        info : dict
+            ``path``; ``entries``, the number of stored texts (one text with two settings counts
+            twice); ``bytes`` in use; ``max_bytes``; ``hits`` and ``misses``, the texts that this
+            process found or did not find there, each counted once a `transform`.
+        """
+        check(self.path)
+        entries = size = 0
+        if self.path.exists():
+            with connected(self.path) as connection:
+                (entries,) = connection.execute("SELECT count(*) FROM used").fetchone()
+                size = bytes_in_use(connection)
+        return {
+            "path": self.path,
+            "entries": entries,
+            "bytes": size,
+            "max_bytes": self.max_bytes,
+            "hits": COUNTS[self.path]["hits"],
+            "misses": COUNTS[self.path]["misses"],
+        }
+
+
+def as_cache(cache: Any) -> EmbeddingCache | None:
+    """Give the cache that an estimator's parameter means: None, a path, or one."""
+    return cache if cache is None or isinstance(cache, EmbeddingCache) else EmbeddingCache(cache)
+
+
+def _is_limit(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and int(value) >= LEAST_BYTES

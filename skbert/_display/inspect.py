@@ -1,0 +1,194 @@
+"""inspect_tokens: what a model reads of a text, token by token."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from skbert._estimators.base import READ_WHOLE, warn_of_truncation
+from skbert._estimators.classifier import BertClassifier
+from skbert._estimators.embedder import BertEmbedder
+from skbert._estimators.regressor import BertRegressor
+from skbert._estimators.trained import SHORTEN
+from skbert._exceptions import ParameterError
+from skbert._models.checkpoint import DEFAULT_MODEL
+from skbert._optional import import_optional
+from skbert._texts.encoding import Encodings, TextTokenizer
+from skbert._texts.inputs import Texts, check_texts_or_pairs
+from skbert._texts.pairs import PairEncodings, encode_pairs
+
+COLUMNS = "text window token id sequence segment attention_mask start end".split()
+
+
+def inspect_tokens(
+    texts: Any,
+    model: str | BertEmbedder | BertClassifier | BertRegressor = DEFAULT_MODEL,
+    *,
+    revision: str | None = None,
+    max_length: int | None = None,
+    overflow: str = "truncate",
+    stride: int | None = None,
+    padding: bool = False,
+) -> Any:
+    """Show what a model reads of each text: its tokens, their ids, and where they come from.
+
+    The rows of one text line up with its array from ``BertEmbedder(pooling=None)`` with the same
+    settings. Pairs of texts are shown as `BertClassifier` and `BertRegressor` read them.
+
+    Parameters
+    ----------
+    texts : sequence of str or of pairs of str, or frame with one or two columns
+        Texts, as for `BertEmbedder.transform`, or pairs, as for `BertClassifier.fit`. Missing
+        values are refused, or read as an embedder's ``missing`` says.
+    model : str or fitted estimator, default="sentence-transformers/all-MiniLM-L6-v2"
+        Hub id or folder; or a `BertEmbedder`, `BertClassifier` or `BertRegressor`, which is given
+        what it was made for, and whose own settings are used: leave the next four parameters
+        alone.
+    revision : str, default=None
+        Branch, tag or commit of the hub.
+    max_length : int, default=None
+        Most tokens read at once; by default what the checkpoint's own files say.
+    overflow : {"truncate", "windows", "error"}, default="truncate"
+        What happens to a longer text, as in `BertEmbedder`. With "windows" each token is shown
+        once, and ``window`` tells where its vector comes from. Pairs can only be truncated, the
+        longer text first.
+    stride : int, default=None
+        Tokens by which windows overlap; a quarter of a window by default.
+    padding : bool, default=False
+        Also show the padding that would make all windows as long as the longest, with attention
+        mask 0. Such rows have no vectors.
+
+    Returns
+    -------
+    tokens : pandas.DataFrame
+        One row a token, with columns
+
+        - ``text``: position of the text, or of the pair;
+        - ``window``: window of that text, from 0;
+        - ``token``, ``id``: the word piece and its number in the vocabulary;
+        - ``sequence``: 0 for tokens of a text or of the first text of a pair, 1 for those of the
+          second one, -1 for special tokens and padding;
+        - ``segment``: the segment id that the model reads: for BERT 1 from the second text of a
+          pair on, else 0; always 0 for models that tell no segments apart;
+        - ``attention_mask``: 1 for tokens, 0 for padding;
+        - ``start``, ``end``: the characters ``text[start:end]`` that the token was made from, in
+          a pair those of its own text; 0, 0 for special tokens.
+
+    Raises
+    ------
+    SkbertError
+        As the estimator does for such texts; also if pandas is not installed.
+
+    Examples
+    --------
+    >>> from skbert import inspect_tokens
+    >>> inspect_tokens(["Unbelievable!"])[["token", "id", "start", "end"]]
+              token     id  start  end
+    0         [CLS]    101      0    0
+    1  unbelievable  23653      0   12
+    2             !    999     12   13
+    3         [SEP]    102      0    0
+
+    >>> inspect_tokens([("Who?", "Me.")])[["token", "sequence", "segment", "start", "end"]]
+       token  sequence  segment  start  end
+    0  [CLS]        -1        0      0    0
+    1    who         0        0      0    3
+    2      ?         0        0      3    4
+    3  [SEP]        -1        0      0    0
+    4     me         1        1      0    2
+    5      .         1        1      2    3
+    6  [SEP]        -1        1      0    0
+    """
+    pd = import_optional("pandas", extra="demo", needed_by="inspect_tokens")
+    settings = {
+        "revision": revision,
+        "max_length": max_length,
+        "overflow": overflow,
+        "stride": stride,
+    }
+    estimator, clean = _reader(model, settings, texts)
+    tokenizer = estimator._loaded().tokenizer
+    encodings, alternative = encodings_with_offsets(estimator, tokenizer, clean)
+    warn_of_truncation(encodings.lost_tokens, estimator.max_length_, alternative)
+    return pd.DataFrame(_rows(encodings, tokenizer, padding), columns=COLUMNS)
+
+
+def _reader(
+    model: Any, settings: dict[str, Any], texts: Any
+) -> tuple[BertEmbedder | BertClassifier | BertRegressor, Texts]:
+    """Give the fitted estimator whose settings count, and the texts as it takes them."""
+    defaults = BertEmbedder().get_params()
+    given = [name for name, value in settings.items() if value != defaults[name]]
+    if isinstance(model, BertEmbedder | BertClassifier | BertRegressor):
+        check_is_fitted(model)
+        if given:
+            raise ParameterError(
+                f"{given[0]}={settings[given[0]]!r} cannot be combined with a fitted "
+                f"{type(model).__name__}, whose own settings are used. Set it there and fit "
+                "again, or pass the model's name."
+            )
+        if isinstance(model, BertClassifier | BertRegressor):
+            return model, model._check_X(texts, reset=False)
+        return model, Texts(model._check_X(texts, reset=False)[0])
+    clean = check_texts_or_pairs(texts)
+    if clean.second is not None and settings["overflow"] != "truncate":
+        raise ParameterError(
+            f"overflow={settings['overflow']!r} is for single texts, and texts holds pairs, which "
+            'can only be truncated. Use overflow="truncate", or a larger max_length.'
+        )
+    return BertEmbedder(model, **settings).fit(clean.first), clean
+
+
+def encodings_with_offsets(
+    estimator: BertEmbedder | BertClassifier | BertRegressor, tokenizer: TextTokenizer, texts: Texts
+) -> tuple[Encodings, str]:
+    """Tokenise with offsets; also give what a warning of truncation may advise."""
+    limit = estimator.max_length_
+    if texts.second is not None:
+        pairs = encode_pairs(
+            tokenizer, texts.first, texts.second, max_length=limit, with_offsets=True
+        )
+        return pairs, SHORTEN
+    if isinstance(estimator, BertClassifier | BertRegressor):
+        return tokenizer.encode(texts.first, max_length=limit, with_offsets=True), SHORTEN
+    settings = estimator._settings()
+    return settings.encode(tokenizer, texts.first, with_offsets=True), READ_WHOLE
+
+
+def _rows(encodings: Encodings, tokenizer: TextTokenizer, padding: bool) -> list[tuple[Any, ...]]:
+    """One tuple a token, in the order of COLUMNS."""
+    assert encodings.offsets is not None
+    to_token = tokenizer.backend.id_to_token
+    sequences = token_sequences(encodings, tokenizer).tolist()
+    segments = np.zeros_like(sequences) if encodings.segments is None else encodings.segments
+    longest = int(encodings.lengths.max())
+    rows: list[tuple[Any, ...]] = []
+    for text, (first, stop) in enumerate(pairwise(encodings.text_bounds.tolist())):
+        for window in range(first, stop):
+            begin, end = encodings.bounds[window : window + 2].tolist()
+            for token in range(*(begin + encodings.owned[window]).tolist()):
+                index = int(encodings.ids[token])
+                place = (sequences[token], int(segments[token]), 1)
+                characters = encodings.offsets[token].tolist()
+                rows.append((text, window - first, to_token(index), index, *place, *characters))
+            if padding:
+                pad = (text, window - first, to_token(tokenizer.pad_id), tokenizer.pad_id)
+                rows += [(*pad, -1, 0, 0, 0, 0)] * (longest - (end - begin))
+    return rows
+
+
+def token_sequences(encodings: Encodings, tokenizer: TextTokenizer) -> NDArray[np.int8]:
+    """Which text of its row each token belongs to, -1 for special tokens, shape (n_tokens,)."""
+    if isinstance(encodings, PairEncodings):
+        assert encodings.sequences is not None
+        return encodings.sequences
+    sequences = np.zeros(len(encodings.ids), np.int8)
+    n_before, n_after = len(tokenizer.prefix), len(tokenizer.suffix)
+    for begin, end in pairwise(encodings.bounds.tolist()):
+        sequences[begin : begin + n_before] = -1
+        sequences[end - n_after : end] = -1
+    return sequences

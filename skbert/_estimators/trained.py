@@ -1,0 +1,205 @@
+"""Estimators that hold a trained model: prediction, pickling, the Hugging Face layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from skbert._estimators.base import BertEstimator, warn_of_truncation
+from skbert._exceptions import CheckpointError, InputError, ParameterError
+from skbert._inference.loop import Logits, Progress, run_batches
+from skbert._inference.pooling import every_token
+from skbert._inference.progress import progress_bar
+from skbert._models.checkpoint import find_checkpoint
+from skbert._models.device import float_dtype
+from skbert._models.encoder import Encoder, make_encoder, ready_for_inference
+from skbert._models.loading import (
+    load_config,
+    load_model,
+    load_tokenizer,
+    model_from_weights,
+    quiet_transformers,
+)
+from skbert._models.state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
+from skbert._texts.encoding import Encodings
+from skbert._texts.inputs import check_texts_or_pairs
+from skbert._training.tasks import encoded
+
+SHORTEN = "shorten them"
+
+
+class TrainedEstimator(BertEstimator):
+    """Base class of the estimators that hold a trained model with a head.
+
+    The model is kept as plain data in ``_state`` and pickled by value; ``_encoder``, made of it,
+    computes predictions and is not pickled.
+    """
+
+    # Class of transformers with the head, and whether that reads only the first token of a text.
+    _auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    _reads_first_tokens: ClassVar[bool] = True
+    _state: ModelState
+    _reads_pairs: bool | None
+    max_length_: int
+
+    @classmethod
+    def from_pretrained(cls, model: str, *, revision: str | None = None, **params: Any) -> Self:
+        """Give a fitted estimator from an already fine-tuned checkpoint.
+
+        Parameters
+        ----------
+        model : str
+            Hub id, or folder that `save_pretrained`, this one or transformers', wrote.
+        revision : str, default=None
+            Branch, tag or commit of the hub.
+        **params
+            Other parameters of the estimator.
+
+        Returns
+        -------
+        estimator : estimator of this class
+            It predicts without `fit`.
+
+        Raises
+        ------
+        CheckpointError
+            If the checkpoint cannot be found or loaded, or holds no trained head for this task.
+        """
+        estimator = cls(model, revision=revision, **params)
+        estimator._check_params()
+        folder, checkpoint = find_checkpoint(str(model), revision)
+        config = load_config(folder)
+        extras = getattr(config, "skbert", {})
+        loaded, random = load_model(folder, "auto", auto_class=cls._auto_class, config=config)
+        if random:
+            raise CheckpointError(
+                f"{model!r} holds no trained head for {cls.__name__}: {sorted(random)[0]!r} is "
+                f"missing. Train one: {cls.__name__}(model={model!r}).fit(X, y)."
+            )
+        fitted = estimator._attributes_of(config, extras)
+        tokenizer = load_tokenizer(folder)
+        encoder = make_encoder(loaded, tokenizer, folder, torch.device("cpu"), loaded.dtype)
+        estimator.max_length_ = estimator._resolve_max_length(encoder, extras.get("max_length"))
+        estimator.checkpoint_ = checkpoint
+        estimator._reads_pairs = extras.get("reads_pairs")
+        estimator._set(fitted)
+        weights = estimator._weights_to_keep(loaded.state_dict())
+        estimator._keep(state_of(loaded, tokenizer, weights), history=[])
+        return estimator
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model in the Hugging Face layout: configuration, tokenizer, safetensors.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made if it does not exist; files of the same names are replaced.
+        """
+        check_is_fitted(self)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = model_config(self._state)
+        config.skbert = self._extras()
+        model = model_from_weights(config, self._weights_to_save(), self._auto_class)
+        with quiet_transformers():
+            model.save_pretrained(folder)
+        for name, content in self._state.tokenizer.items():
+            (folder / name).write_text(content, encoding="utf-8")
+
+    def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
+        """Fitted attributes, for `from_pretrained`, from a configuration."""
+        raise NotImplementedError
+
+    def _extras(self) -> dict[str, Any]:
+        """Give what `save_pretrained` writes beside transformers' own settings, as JSON."""
+        return {"max_length": self.max_length_, "reads_pairs": self._reads_pairs}
+
+    def _weights_to_keep(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Turn weights as `save_pretrained` writes them into those of the state."""
+        return weights
+
+    def _weights_to_save(self) -> dict[str, torch.Tensor]:
+        return weight_tensors(self._state)
+
+    def _set(self, attributes: Mapping[str, Any]) -> None:
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def _keep(self, state: ModelState, history: list[dict[str, float]]) -> None:
+        self._state = state
+        self.history_ = history
+        self.loss_curve_ = [entry["loss"] for entry in history]
+        self.n_iter_ = len(history)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_state" in vars(self)
+
+    def _check_X(self, X: Any, *, reset: bool) -> Any:
+        """Turn X into texts or pairs: the one hook through which all input comes."""
+        texts = check_texts_or_pairs(X)
+        is_pairs = texts.are_pairs
+        if not reset and self._reads_pairs not in (None, is_pairs):
+            kinds = ("single texts", "pairs of texts")
+            raise InputError(
+                f"X holds {kinds[is_pairs]}, but this {type(self).__name__} was fitted on "
+                f"{kinds[not is_pairs]}. Pass what it was fitted on, or fit it again."
+            )
+        return texts
+
+    def _predict_logits(self, X: Any) -> NDArray[np.float32]:
+        """Compute the head's outputs for each text, (n_texts, n_outputs), chunk by chunk."""
+        check_is_fitted(self)
+        self._check_params()
+        texts = self._check_X(X, reset=False)
+        encoder = self._loaded()
+        logits, lost = [], []
+        with progress_bar(len(texts), "text", self.verbose) as bar:
+            for encodings in encoded(encoder.tokenizer, texts, self.max_length_, encoder.device):
+                lost.append(encodings.lost_tokens)
+                logits.append(self._run(encoder, encodings, bar.update))
+        warn_of_truncation(np.concatenate(lost), self.max_length_, SHORTEN)
+        return np.concatenate(logits)
+
+    def _run(
+        self,
+        encoder: Encoder,
+        encodings: Encodings,
+        progress: Progress = lambda n_windows: None,
+    ) -> NDArray[np.float32]:
+        """Logits of windows or, where the head reads tokens, of the tokens that windows own."""
+        one_a_window = np.ones_like(encodings.lengths)
+        return run_batches(
+            encoder,
+            encodings,
+            Logits(),
+            every_token,
+            batch_size=None if self.batch_size == "auto" else int(self.batch_size),
+            rows_per_window=one_a_window if self._reads_first_tokens else encodings.n_owned,
+            progress=progress,
+        )
+
+    def _resolve_max_length(self, encoder: Encoder, default: int | None = None) -> int:
+        default = encoder.default_max_length if default is None else default
+        chosen = default if self.max_length is None else int(self.max_length)
+        if chosen > encoder.longest_input:
+            raise ParameterError(
+                f"max_length={self.max_length} is more than the {encoder.longest_input} tokens "
+                f"that {self.model!r} can read at once. Use at most that."
+            )
+        return chosen
+
+    def _load_fitted(self) -> Encoder:
+        """Make a model for inference from the state."""
+        device, dtype = self._placement()
+        model = model_from_weights(
+            model_config(self._state), weight_tensors(self._state), self._auto_class
+        ).to(float_dtype(dtype))
+        encoder = make_encoder(model, tokenizer_of(self._state), None, device, dtype)
+        ready_for_inference(encoder, first_tokens=self._reads_first_tokens)
+        return encoder

@@ -1,0 +1,177 @@
+"""Texts → vectors in one process: what is asked of an encoder, as plain data, and its computing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skbert._inference.loop import Head, HiddenStates, Progress, run_batches, work_ahead
+from skbert._inference.pooling import POOLINGS, every_token, merge_windows, unit_length
+from skbert._models.encoder import Encoder
+from skbert._texts.distinct import Embedded, Vectors
+from skbert._texts.encoding import Encodings, TextTokenizer, chunks
+
+# Part of every cache key. Add one where the same settings give other vectors than before.
+VECTORS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How texts are read and what becomes of their token vectors.
+
+    Plain data: it is sent to workers, and all of it but ``batch_size`` is part of cache keys.
+
+    Attributes
+    ----------
+    max_length, overflow, stride
+        As `TextTokenizer.encode` takes them.
+    states : HiddenStates
+        Layers to read.
+    pooling : str or None
+        Key of POOLINGS, or None for one vector a token.
+    normalize : bool
+        Whether vectors are scaled to length 1.
+    batch_size : int or None
+        Windows in a batch; None cuts batches by tokens.
+    """
+
+    max_length: int
+    overflow: str
+    stride: int | None
+    states: HiddenStates
+    pooling: str | None
+    normalize: bool
+    batch_size: int | None
+
+    def encode(
+        self,
+        tokenizer: TextTokenizer,
+        texts: Sequence[str],
+        positions: Sequence[int] | NDArray[np.int64] | None = None,
+        *,
+        with_offsets: bool = False,
+    ) -> Encodings:
+        """Tokenise texts; an error names a text by its number in ``positions``."""
+        return tokenizer.encode(
+            texts,
+            max_length=self.max_length,
+            overflow=self.overflow,
+            stride=self.stride,
+            with_offsets=with_offsets,
+            positions=positions,
+        )
+
+
+def embed_texts(
+    encoder: Encoder,
+    settings: Settings,
+    texts: Sequence[str],
+    positions: NDArray[np.int64],
+    bar: Any,
+    *,
+    most_characters: int | None = None,
+) -> Iterator[Embedded]:
+    """Compute vectors chunk by chunk, so that memory stays bounded.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Loaded weights.
+    settings : Settings
+        What to compute.
+    texts : sequence of str
+        Clean texts.
+    positions : ndarray of int64, shape (n_texts,)
+        Their numbers in the caller's X, for errors.
+    bar : tqdm bar
+        Counts the windows.
+    most_characters : int, default=None
+        Size of a chunk, if not the usual one.
+
+    Yields
+    ------
+    part : Embedded
+        The rows count from the first of ``texts``.
+    """
+
+    def encode(part: slice) -> tuple[slice, Encodings]:
+        return part, settings.encode(encoder.tokenizer, texts[part], positions[part])
+
+    parts = chunks(texts, most_characters=most_characters)
+    for part, encodings in work_ahead(encode, parts, device=encoder.device):
+        bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
+        compute = _token_vectors if settings.pooling is None else _text_vectors
+        vectors = compute(encoder, settings, encodings, bar.update)
+        yield Embedded(np.arange(part.start, part.stop), vectors, encodings.lost_tokens)
+
+
+def _text_vectors(
+    encoder: Encoder, settings: Settings, encodings: Encodings, progress: Progress
+) -> Vectors:
+    """One vector a text, (n_texts, F)."""
+    assert settings.pooling is not None
+    pooling = POOLINGS[settings.pooling]
+    one_a_window = np.ones_like(encodings.n_owned)
+    windows = _run(encoder, settings, encodings, pooling.pool, one_a_window, progress)
+    vectors = merge_windows(pooling, windows, encodings.text_bounds, encodings.n_owned)
+    return unit_length(vectors) if settings.normalize else vectors
+
+
+def _token_vectors(
+    encoder: Encoder, settings: Settings, encodings: Encodings, progress: Progress
+) -> Vectors:
+    """One array of token vectors a text, (n_tokens_i, F)."""
+    rows = _run(encoder, settings, encodings, every_token, encodings.n_owned, progress)
+    if settings.normalize:
+        rows = unit_length(rows)
+    last_row = np.concatenate([[0], np.cumsum(encodings.n_owned)])
+    # Copies, so that one text's vectors do not keep the whole chunk in memory.
+    return [part.copy() for part in np.split(rows, last_row[encodings.text_bounds[1:-1]])]
+
+
+def _run(
+    encoder: Encoder,
+    settings: Settings,
+    encodings: Encodings,
+    head: Head,
+    rows_per_window: NDArray[np.int64],
+    progress: Progress,
+) -> NDArray[np.float32]:
+    return run_batches(
+        encoder,
+        encodings,
+        settings.states,
+        head,
+        batch_size=settings.batch_size,
+        rows_per_window=rows_per_window,
+        progress=progress,
+    )
+
+
+def text_keys(encoder: Encoder, settings: Settings, texts: Sequence[str]) -> list[bytes]:
+    """SHA-256 of each text together with everything that decides its vector.
+
+    These are the weights, configuration, tokenizer and precision (`Encoder.identity`) and the
+    settings. Left out is what changes a vector by rounding only: batches, device, threads.
+    """
+    said = asdict(settings)
+    del said["batch_size"]
+    if settings.overflow == "windows":
+        said["stride"] = encoder.tokenizer.window_room(settings.max_length, settings.stride)[1]
+    else:
+        del said["stride"]
+    context = json.dumps([VECTORS_VERSION, encoder.identity, said], sort_keys=True)
+    # The digest of the context has a fixed length, so no text can be mistaken for a part of it.
+    prefix = hashlib.sha256(hashlib.sha256(context.encode()).digest())
+    keys = []
+    for text in texts:
+        key = prefix.copy()
+        key.update(text.encode("utf-8", "surrogatepass"))
+        keys.append(key.digest())
+    return keys

@@ -1,0 +1,305 @@
+"""The only loop without gradients: windows of tokens → numpy, in the caller's order.
+
+Letters: n windows in a batch, L tokens in its longest window, H features of a token vector,
+F features of the result.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skbert._exceptions import DeviceError
+from skbert._inference.batching import (
+    PackedBatch,
+    PaddedBatch,
+    batch_stop,
+    length_order,
+    pack_batch,
+    pad_batch,
+    places_in_row,
+)
+from skbert._kernels.packing import packed_inputs
+from skbert._models import device as _device
+from skbert._models.encoder import Encoder
+from skbert._texts.encoding import Encodings
+
+S = TypeVar("S")
+T = TypeVar("T")
+# (token vectors (n, L, H), which of them count (n, L) or None for all) → results (m, F): one row
+# a window, or one row a token that counts.
+Head = Callable[[Tensor, Tensor | None], Tensor]
+# Told the number of windows done after each batch.
+Progress = Callable[[int], Any]
+
+
+@dataclass(frozen=True)
+class HiddenStates:
+    """Which of the model's outputs the head gets to see.
+
+    Attributes
+    ----------
+    layers : tuple of int
+        Layers to combine; 0 is the input embeddings, ``n_layers`` the last layer.
+    combine : {"mean", "concat"}
+        How.
+    pooler : bool
+        The pooler's output instead, as one "token" a window, (n, 1, H).
+    """
+
+    layers: tuple[int, ...]
+    combine: str = "mean"
+    pooler: bool = False
+
+
+class Logits(NamedTuple):
+    """The head of `run_batches` gets to see what the model's own head gives.
+
+    One "token" a window, (n, 1, K), where it reads whole texts; else one row a token, (n, L, K).
+    """
+
+
+Outputs = HiddenStates | Logits
+
+
+@torch.inference_mode()
+def run_batches(
+    encoder: Encoder,
+    encodings: Encodings,
+    outputs: Outputs,
+    head: Head,
+    *,
+    batch_size: int | None,
+    rows_per_window: NDArray[np.int64],
+    progress: Progress = lambda n_windows: None,
+) -> NDArray[np.float32]:
+    """Run the model over all windows.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Model, tokenizer and device.
+    encodings : Encodings
+        The windows.
+    outputs : HiddenStates or Logits
+        What the head sees of the model's outputs.
+    head : callable
+        Turns the token vectors of some windows into rows of the result.
+    batch_size : int or None
+        Windows in a batch; None cuts batches by tokens.
+    rows_per_window : ndarray of int64, shape (n_windows,)
+        Rows that the head gives for each window.
+    progress : callable, optional
+        Called with the number of windows done after each batch.
+
+    Returns
+    -------
+    result : ndarray of float32, shape (rows_per_window.sum(), F)
+        Rows in the order of the windows, whatever order they were computed in.
+
+    Raises
+    ------
+    DeviceError
+        If the device's memory does not hold even a batch of one window.
+    """
+    order = length_order(encodings)
+    lengths = encodings.lengths[order]
+    done: list[Tensor] = []
+    start = 0
+    while start < len(order):
+        stop = batch_stop(
+            lengths,
+            start,
+            max_tokens=encoder.max_tokens,
+            max_windows=batch_size,
+            pad=not encoder.reads_runs,
+            equal=not encoder.can_pad,
+        )
+        results = _try_batch(encoder, encodings, order[start:stop], outputs, head)
+        if results is None:  # out of memory: go on from here with half as much at a time
+            _check_divisible(stop - start, int(lengths[start]), encoder)
+            encoder.max_tokens = min(encoder.max_tokens, int(lengths[start:stop].sum())) // 2
+            batch_size = None if batch_size is None else (stop - start) // 2
+            _device.free_cached_memory(encoder.device)
+            continue
+        done += results
+        progress(stop - start)
+        start = stop
+    _device.synchronize(encoder.device)
+    _device.trim_heap(encoder.device)
+    return _in_order(done, order, rows_per_window)
+
+
+def _try_batch(
+    encoder: Encoder,
+    encodings: Encodings,
+    rows: NDArray[np.int64],
+    outputs: Outputs,
+    head: Head,
+) -> list[Tensor] | None:
+    """Results of one batch on their way to the CPU, or None if memory does not suffice."""
+    try:
+        forward = _forward_runs if encoder.reads_runs else _forward_at_once
+        blocks = forward(encoder, encodings, rows, outputs)
+        return [_device.to_host(head(hidden, mask)) for hidden, mask in blocks]
+    except torch.OutOfMemoryError:
+        return None
+
+
+def _forward_at_once(
+    encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], outputs: Outputs
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Give one block: (token vectors (n, L, H), which of them the windows own)."""
+    batch = (
+        pack_batch(encodings, rows)
+        if encoder.packed
+        else pad_batch(encodings, rows, encoder.tokenizer.pad_id)
+    )
+    output = encoder.model(
+        **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
+    )
+    vectors = _token_vectors(output, encoder, outputs)
+    if _is_one_a_window(vectors, outputs):
+        yield vectors, None
+        return
+    lengths = encodings.lengths[rows]
+    if encoder.packed:  # spread out again: a loop over short runs would leave a GPU waiting
+        vectors = vectors[0, _device.to_device(places_in_row(lengths), encoder.device)]
+    if not (isinstance(outputs, HiddenStates) and outputs.pooler):
+        yield vectors, _owned_mask(encodings.owned[rows], int(lengths.max()), encoder.device)
+    elif encoder.packed:
+        yield _pooler_output(encoder, vectors), None
+    else:
+        yield output.pooler_output.float().unsqueeze(1), None
+
+
+def _forward_runs(
+    encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], outputs: Outputs
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Give a block for each run of equally long windows, as `_forward_at_once` does for all."""
+    batch = pack_batch(encodings, rows, fill_to=encoder.max_tokens)
+    output = encoder.model(
+        **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
+    )
+    vectors = _token_vectors(output, encoder, outputs)
+    if _is_one_a_window(vectors, outputs):
+        yield vectors[: len(rows)], None
+        return
+    window = token = 0
+    for n_windows, length in batch.own_runs:
+        n_tokens = n_windows * length
+        block = vectors[0, token : token + n_tokens].view(n_windows, length, -1)
+        if isinstance(outputs, HiddenStates) and outputs.pooler:
+            yield _pooler_output(encoder, block), None
+        else:
+            owned = encodings.owned[rows[window : window + n_windows]]
+            yield block, _owned_mask(owned, length, encoder.device)
+        window += n_windows
+        token += n_tokens
+
+
+def _pooler_output(encoder: Encoder, vectors: Tensor) -> Tensor:
+    """Give what the model's pooler makes of the last layer (n, L, H), (n, 1, H)."""
+    states = vectors.to(_device.float_dtype(encoder.dtype))
+    return encoder.model.pooler(states).float().unsqueeze(1)
+
+
+def model_inputs(batch: PaddedBatch | PackedBatch, encoder: Encoder) -> dict[str, Any]:
+    """Keyword arguments of the model for a batch, on its device."""
+    inputs: dict[str, Any] = {"input_ids": batch.ids}
+    if batch.segments is not None:
+        inputs["token_type_ids"] = batch.segments
+    if isinstance(batch, PackedBatch):
+        inputs |= packed_inputs(
+            batch.ids, batch.runs, encoder.model.config, varlen=not encoder.reads_runs
+        )
+    elif batch.mask is not None:
+        inputs["attention_mask"] = batch.mask
+    return _device.all_to_device(inputs, encoder.device)
+
+
+def _needs_all_layers(encoder: Encoder, outputs: Outputs) -> bool:
+    return isinstance(outputs, HiddenStates) and outputs.layers != (encoder.n_layers,)
+
+
+def _token_vectors(output: Any, encoder: Encoder, outputs: Outputs) -> Tensor:
+    """Token vectors from the asked layers, or logits, in float32, (n, L, H)."""
+    if isinstance(outputs, Logits):
+        logits = logits_of(output)
+        return logits if logits.ndim == 3 else logits.unsqueeze(1)
+    if not _needs_all_layers(encoder, outputs):
+        return output.last_hidden_state.float()
+    chosen = [output.hidden_states[layer].float() for layer in outputs.layers]
+    if outputs.combine == "concat":
+        return torch.cat(chosen, dim=-1)
+    return torch.stack(chosen).mean(0)
+
+
+def logits_of(output: Any) -> Tensor:
+    """Give what a model's head computed, in float32: (n, K), or (n, L, K) where it reads tokens."""
+    if hasattr(output, "start_logits"):  # question answering: begin and end of the answer
+        return torch.stack([output.start_logits, output.end_logits], dim=-1).float()
+    return output.logits.float()
+
+
+def _is_one_a_window(vectors: Tensor, outputs: Outputs) -> bool:
+    return isinstance(outputs, Logits) and vectors.shape[1] == 1
+
+
+def _owned_mask(owned: NDArray[np.int64], length: int, device: torch.device) -> Tensor | None:
+    """Which tokens each window owns, (n, L); None if all of them."""
+    if (owned == [0, length]).all():
+        return None
+    position = np.arange(length)
+    mask = (position >= owned[:, :1]) & (position < owned[:, 1:])
+    return _device.to_device(torch.from_numpy(mask), device)
+
+
+def _in_order(
+    done: list[Tensor], order: NDArray[np.int64], rows_per_window: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Rows of all batches, moved to where their windows stand in the caller's order."""
+    counts = rows_per_window[order]
+    first_row = np.cumsum(rows_per_window) - rows_per_window
+    # Row j of the k-th window in `order` goes to first_row[order[k]] + j.
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    target = np.repeat(first_row[order], counts) + within
+    result = np.empty((len(target), done[0].shape[-1]), np.float32)
+    start = 0
+    for block in done:
+        result[target[start : start + len(block)]] = block.numpy()
+        start += len(block)
+    return result
+
+
+def _check_divisible(n_windows: int, length: int, encoder: Encoder) -> None:
+    if n_windows == 1:
+        raise DeviceError(
+            f"The memory of {encoder.device} does not hold one text of {length} tokens beside the "
+            'model. Use a smaller max_length, precision="bfloat16", or device="cpu".'
+        )
+
+
+def work_ahead(
+    function: Callable[[S], T], items: Iterable[S], *, device: torch.device
+) -> Iterator[T]:
+    """Map a function over items; on CUDA one item ahead, in a thread, while the GPU computes."""
+    if device.type != "cuda":
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting: deque[Future[T]] = deque()
+        for item in items:
+            waiting.append(thread.submit(function, item))
+            if len(waiting) == 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,189 @@
+"""Texts in shards, computed by joblib's workers: processes here, or machines of a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+from joblib.parallel import BACKENDS, get_active_backend
+from numpy.typing import NDArray
+
+from skbert._exceptions import CheckpointChangedError
+from skbert._inference.embedding import Settings, embed_texts
+from skbert._inference.progress import progress_bar
+from skbert._models.checkpoint import Checkpoint
+from skbert._models.device import PRECISIONS, resolve_device
+from skbert._models.encoder import Encoder
+from skbert._models.shared import keep, kept, load_same
+from skbert._texts.distinct import Embedded, Vectors
+from skbert._texts.encoding import CHUNK_CHARACTERS
+
+# More shards than workers: none waits long for the slowest, and little is lost with a worker.
+SHARDS_A_WORKER = 4
+# Backends whose workers run on this machine.
+NAMES = ("sequential", "threading", "multiprocessing", "loky")
+JOBLIBS_OWN = tuple(BACKENDS[name] for name in NAMES if name in BACKENDS)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a worker needs beside the texts: small, and pickled without weights.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        The weights; the worker finds and verifies them where it runs.
+    files : mapping or None
+        The checkpoint's files, where a pickle carried them.
+    device, precision : str
+        As the estimator's parameters; the precision is resolved.
+    settings : Settings
+        What to compute.
+    identity : str
+        That of the encoder in the process that sends the job.
+    """
+
+    checkpoint: Checkpoint
+    files: Mapping[str, NDArray[np.uint8]] | None
+    device: str
+    precision: str
+    settings: Settings
+    identity: str
+
+    def load(self) -> Encoder:
+        """Load the weights, or give those that this process loaded for the last shard.
+
+        Raises
+        ------
+        CheckpointChangedError
+            If tokenizer or configuration are others here.
+        """
+        device = resolve_device(self.device)
+        encoder = kept(self.identity, device)
+        if encoder is None:
+            encoder = load_same(self.checkpoint, self.files, device, PRECISIONS[self.precision])
+            keep(encoder)
+        if encoder.identity != self.identity:
+            raise CheckpointChangedError(
+                f"A worker of n_jobs found another tokenizer or configuration of "
+                f"{self.checkpoint.name!r} than the process that asked it. Put the same files and "
+                "the same version of transformers on all machines."
+            )
+        return encoder
+
+
+def embed_in_workers(
+    job: Job, texts: Sequence[str], positions: NDArray[np.int64], bar: Any, n_jobs: int | None
+) -> Iterator[Embedded]:
+    """Compute vectors shard by shard, in joblib's active backend.
+
+    Parameters
+    ----------
+    job : Job
+        What to compute.
+    texts : sequence of str
+        Clean texts.
+    positions : ndarray of int64, shape (n_texts,)
+        Their numbers in the caller's X, for errors.
+    bar : tqdm bar
+        Counts the texts.
+    n_jobs : int or None
+        As joblib takes it.
+
+    Yields
+    ------
+    part : Embedded
+        A shard, as soon as it is done; the rows count from the first of ``texts``.
+    """
+    backend, _ = get_active_backend()
+    n_workers = joblib.effective_n_jobs(n_jobs)
+    n_shards = max(SHARDS_A_WORKER * n_workers, sum(map(len, texts)) // CHUNK_CHARACTERS)
+    devices = shard_devices(job.device, n_shards, n_workers, _shared_gpus(backend))
+    shards = cut(texts, len(devices))
+    calls = (
+        joblib.delayed(_embed_shard)(
+            replace(job, device=device), texts[part], positions[part], part.start
+        )
+        for device, part in zip(devices, shards, strict=False)
+    )
+    # Ray's backend, for one, cannot give results one by one.
+    one_by_one = getattr(backend, "supports_return_generator", False)
+    return_as = "generator_unordered" if one_by_one else "list"
+    # Not more workers than shards: with several GPUs that is one worker a device.
+    n_jobs = min(n_workers, len(shards))
+    for part in joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as=return_as)(calls):
+        bar.update(len(part.rows))
+        yield part
+
+
+def are_workers_asked(n_jobs: int | None) -> bool:
+    """Whether to compute elsewhere than in this process: several workers, or a cluster's."""
+    if n_jobs == 1:
+        return False
+    backend, _ = get_active_backend()
+    return not isinstance(backend, JOBLIBS_OWN) or joblib.effective_n_jobs(n_jobs) > 1
+
+
+def shard_devices(device: str, n_shards: int, n_workers: int, n_gpus: int) -> list[str]:
+    """Choose the device of each shard, and how many shards there are.
+
+    Parameters
+    ----------
+    device : str
+        The estimator's parameter.
+    n_shards : int
+        Shards to make where all workers compute on the same device.
+    n_workers : int
+        Worker processes.
+    n_gpus : int
+        CUDA devices that these share; 0 where they run elsewhere and choose for themselves.
+
+    Returns
+    -------
+    devices : list of str
+        One a shard. Where workers share several GPUs there is one shard for each GPU: so no two
+        workers load weights to the same one.
+    """
+    if n_gpus > 1 and device in ("auto", "cuda"):
+        return [f"cuda:{number}" for number in range(min(n_workers, n_gpus))]
+    return [device] * n_shards
+
+
+def cut(texts: Sequence[str], n_shards: int) -> list[slice]:
+    """Cut texts into at most so many shards of about equally many characters."""
+    # One more for each text: empty ones need special tokens, too.
+    done = np.cumsum([len(text) + 1 for text in texts])
+    ends = np.searchsorted(done, done[-1] * np.arange(1, n_shards) / n_shards, side="right")
+    bounds = np.unique([0, *ends, len(texts)])
+    return [slice(int(start), int(stop)) for start, stop in pairwise(bounds)]
+
+
+def _shared_gpus(backend: Any) -> int:
+    """CUDA devices that joblib's workers share; a cluster's have their own."""
+    here = isinstance(backend, JOBLIBS_OWN) and torch.cuda.is_available()
+    return torch.cuda.device_count() if here else 0
+
+
+def _embed_shard(
+    job: Job, texts: Sequence[str], positions: NDArray[np.int64], first_row: int
+) -> Embedded:
+    """Compute one shard: what a worker does."""
+    encoder = job.load()
+    bar = progress_bar(len(texts), "text", 0)
+    parts = list(embed_texts(encoder, job.settings, texts, positions, bar))
+    return Embedded(
+        np.arange(first_row, first_row + len(texts)),
+        _joined([part.vectors for part in parts]),
+        np.concatenate([part.lost for part in parts]),
+    )
+
+
+def _joined(parts: list[Vectors]) -> Vectors:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    return [vector for part in parts for vector in part]

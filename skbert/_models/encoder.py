@@ -1,0 +1,235 @@
+"""A loaded checkpoint on its device, ready to read tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skbert._kernels.int8 import check_int8, use_int8_layers
+from skbert._kernels.packing import (
+    can_pack,
+    packed_inputs,
+    show_head_first_tokens,
+    use_packed_attention,
+)
+from skbert._kernels.prepacked import can_prepack, prepack_linear_layers
+from skbert._models.checkpoint import Checkpoint, read_json
+from skbert._models.device import all_to_device, float_dtype, has_varlen_attention, token_budget
+from skbert._texts.encoding import TextTokenizer
+
+
+@dataclass(eq=False)
+class Encoder:
+    """A loaded model, with a head or without, on one device in one dtype.
+
+    Attributes
+    ----------
+    model : transformers model
+        In evaluation mode, but while it is trained.
+    tokenizer : TextTokenizer
+        Its tokenizer.
+    device, dtype : torch.device, torch.dtype
+        Where and in what precision it computes; with int8, all but linear layers in float32.
+    default_max_length : int
+        Tokens that the checkpoint's own files recommend at most.
+    longest_input : int
+        Tokens that the model can read at most.
+    has_pooler : bool
+        Whether the checkpoint holds weights for a pooler.
+    max_tokens : int
+        Tokens in one batch, padding counted; halved when the device's memory runs out.
+    can_pad : bool
+        Whether padding leaves the other tokens' vectors as they are. Not so where a model mixes
+        tokens without asking the attention mask (FNet's transform, ConvBERT's convolutions).
+    packed : bool
+        Whether the model reads packed rows (see _kernels/packing.py), and only these; on a GPU
+        not before `ready_for_inference`.
+    checkpoint : Checkpoint or None
+        What was loaded; None for weights that were trained here.
+    """
+
+    model: Any
+    tokenizer: TextTokenizer
+    device: torch.device
+    dtype: torch.dtype
+    default_max_length: int
+    longest_input: int
+    has_pooler: bool
+    max_tokens: int
+    can_pad: bool
+    packed: bool
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def reads_runs(self) -> bool:
+        """Whether packed rows are read run by run, as on a CPU, not all their texts at once."""
+        return self.packed and self.device.type == "cpu"
+
+    @property
+    def hidden_size(self) -> int:
+        """Features of a token vector."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def n_layers(self) -> int:
+        """Layers above the input embeddings."""
+        return int(self.model.config.num_hidden_layers)
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of what it computes with: weights, configuration, tokenizer and precision."""
+        assert self.checkpoint is not None
+        config = self.model.config.to_dict()
+        computed = {name: config[name] for name in sorted(config.keys() - NAMES_OF_FILES)}
+        parts = [self.checkpoint.digest, self.tokenizer.digest, str(self.dtype), computed]
+        return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+
+# What transformers, too, calls a tokenizer's length where none is set.
+NO_LIMIT = int(1e30)
+USUAL_LENGTH = 512  # BERT's own; taken where a checkpoint states no limit at all
+# Entries of a configuration that tell where it came from, not what the model computes.
+NAMES_OF_FILES = {"_name_or_path", "transformers_version", "architectures", "dtype"}
+
+# What is read to see whether packed rows can be: two texts of unequal length.
+TRIAL_TEXTS = ("the cat sat on the mat", "no, it is not a very good film, and that is that!")
+
+
+def make_encoder(
+    model: Any, tokenizer: Any, folder: Path | None, device: torch.device, dtype: torch.dtype
+) -> Encoder:
+    """Put a model and its tokenizer together: what they can read, and in what form.
+
+    Parameters
+    ----------
+    model, tokenizer : transformers model and fast tokenizer
+        The model may have a head; it must still be on the CPU.
+    folder : Path or None
+        Where the checkpoint's own files may recommend a length.
+    device, dtype : torch.device, torch.dtype
+        Where and in what precision to compute.
+    """
+    text_tokenizer = TextTokenizer(
+        tokenizer.backend_tokenizer,
+        tokenizer.pad_token_id or 0,
+        keep_end=tokenizer.truncation_side == "left",
+        has_segments="token_type_ids" in tokenizer.model_input_names,
+        unknown_id=tokenizer.unk_token_id,
+    )
+    longest = _longest_input(model)
+    packable = can_pack(model.config)
+    return Encoder(
+        model=model,
+        tokenizer=text_tokenizer,
+        device=device,
+        dtype=dtype,
+        default_max_length=_recommended_length(folder, tokenizer, longest),
+        longest_input=longest,
+        has_pooler=getattr(model.base_model, "pooler", None) is not None,
+        max_tokens=token_budget(device, _widest_layer(model.config), dtype),
+        can_pad=packable or _padding_is_masked(model, text_tokenizer),
+        packed=packable and device.type == "cpu",
+    )
+
+
+def read_packed(encoder: Encoder, *, first_tokens: bool = False) -> None:
+    """Let a model that can be packed read packed rows, for a head of `first_tokens` or of all."""
+    if encoder.packed:
+        use_packed_attention(encoder.model)
+        if first_tokens:
+            show_head_first_tokens(encoder.model.base_model)
+
+
+def ready_for_inference(encoder: Encoder, *, first_tokens: bool = False) -> None:
+    """Lay the model out for its device; it cannot be trained any more.
+
+    Raises
+    ------
+    DeviceError
+        If it shall compute in int8 and this machine does not.
+    """
+    if encoder.dtype == torch.int8:
+        check_int8()
+        use_int8_layers(encoder.model)
+    if encoder.device.type == "cpu" and can_prepack(float_dtype(encoder.dtype)):
+        prepack_linear_layers(encoder.model)
+    encoder.model.to(encoder.device)
+    if can_pack(encoder.model.config) and has_varlen_attention(encoder.device, encoder.dtype):
+        encoder.packed = _packed_is_equal(encoder)
+    read_packed(encoder, first_tokens=first_tokens)
+
+
+@torch.inference_mode()
+def _packed_is_equal(encoder: Encoder) -> bool:
+    """Try it on the GPU: read two texts in one row, and each alone without our attention.
+
+    Not every GPU, and not every size of head, has torch's kernel; padded batches need none.
+    """
+    base = encoder.model.base_model
+    texts = [torch.tensor(encoder.tokenizer.backend.encode(text).ids) for text in TRIAL_TEXTS]
+    row = torch.cat(texts).unsqueeze(0)
+    runs = [(1, len(ids)) for ids in texts]
+    inputs = {"input_ids": row, **packed_inputs(row, runs, base.config, varlen=True)}
+    own_attention = base.config._attn_implementation
+    alone = [base(ids.unsqueeze(0).to(encoder.device)).last_hidden_state[0] for ids in texts]
+    use_packed_attention(encoder.model)
+    try:
+        packed = base(**all_to_device(inputs, encoder.device)).last_hidden_state[0].float()
+    except RuntimeError:  # torch says so when it has no kernel for this
+        is_equal = False
+    else:
+        expected = torch.cat(alone).float()
+        # With MiniLM, two kernels in bfloat16 differ by 0.01; texts that mix, by 0.6.
+        is_equal = bool((packed - expected).norm() < 0.05 * expected.norm())
+    encoder.model.set_attn_implementation(own_attention)
+    return is_equal
+
+
+@torch.inference_mode()
+def _padding_is_masked(model: Any, tokenizer: TextTokenizer) -> bool:
+    """Try it: read a short text alone, and again with padding behind it."""
+    ids = torch.tensor([tokenizer.backend.encode("a").ids])
+    pads = torch.full((1, 3), tokenizer.pad_id)
+    mask = torch.cat([torch.ones_like(ids), torch.zeros_like(pads)], dim=1)
+    alone = _first_output(model(input_ids=ids))
+    padded = _first_output(model(input_ids=torch.cat([ids, pads], dim=1), attention_mask=mask))
+    # One row a token, or a head's one row a text.
+    difference = (padded[:, : alone.shape[1]] - alone).abs().max()
+    # Rounding in half precision stays far below this; a leak does not.
+    return bool(difference < 0.02 * alone.abs().max())
+
+
+def _first_output(output: Any) -> torch.Tensor:
+    """Token vectors, or what the head gives: (1, L, H) or (1, K)."""
+    name = "last_hidden_state" if "last_hidden_state" in output else None
+    return (output[name] if name else output[0]).float()
+
+
+def _widest_layer(config: Any) -> int:
+    """Columns of the widest activation, the feed-forward layer's."""
+    names = ("intermediate_size", "hidden_dim")  # BERT's; DistilBERT's
+    widths = [width for name in names if (width := getattr(config, name, None))]
+    return int(max(widths, default=4 * config.hidden_size))
+
+
+def _longest_input(model: Any) -> int:
+    """Tokens that fit the position embeddings."""
+    positions = getattr(model.config, "max_position_embeddings", None) or 512
+    if positions < 1:  # XLNet's positions are relative: no limit
+        return NO_LIMIT
+    # RoBERTa's family numbers positions from padding_idx + 1.
+    unused = getattr(getattr(model.base_model, "embeddings", None), "padding_idx", None)
+    return int(positions) - (0 if unused is None else int(unused) + 1)
+
+
+def _recommended_length(folder: Path | None, tokenizer: Any, longest: int) -> int:
+    """Shortest of what the position embeddings, the tokenizer and sentence-transformers say."""
+    stated = folder and read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    shortest = min(longest, int(tokenizer.model_max_length), int(stated or longest))
+    return shortest if shortest < NO_LIMIT else USUAL_LENGTH

@@ -1,0 +1,129 @@
+"""Encoders that this process holds: loaded once, shared by clones, freed with the last of them."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skbert._models.checkpoint import Checkpoint, files_version, find_same_checkpoint
+from skbert._models.device import float_dtype
+from skbert._models.encoder import Encoder, make_encoder, ready_for_inference
+from skbert._models.loading import load_model, load_tokenizer
+
+# Encoders of this process, shared by clones and freed with the last estimator that holds them.
+_SHARED: weakref.WeakValueDictionary[Any, Encoder] = weakref.WeakValueDictionary()
+# The last one on a CPU is held beyond that: a grid search fits one clone after another, and each
+# would load it again. A GPU's memory is too scarce for that, but for a worker between two shards.
+_KEPT: list[Encoder] = []
+_LOCK = threading.RLock()
+
+
+def load_encoder(
+    folder: Path, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+) -> Encoder:
+    """Load a checkpoint for inference, or give the one that this process already holds.
+
+    Parameters
+    ----------
+    folder : Path
+        Its files.
+    checkpoint : Checkpoint
+        What they are.
+    device, dtype : torch.device, torch.dtype
+        Where and in what precision to compute.
+
+    Raises
+    ------
+    CheckpointError
+        If the tokenizer or the weights are missing, incomplete or of an unknown architecture.
+    """
+    key = (folder.resolve(), files_version(folder), checkpoint, str(device), dtype)
+    with _LOCK:
+        encoder = _SHARED.get(key)
+        if encoder is None:
+            let_go()  # first, so that two are not held at once
+            encoder = _load(folder, checkpoint, device, dtype)
+            _SHARED[key] = encoder
+        if device.type == "cpu":
+            keep(encoder)
+        return encoder
+
+
+def load_same(
+    checkpoint: Checkpoint,
+    files: Mapping[str, NDArray[np.uint8]] | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Encoder:
+    """Load a checkpoint that was used before: where it lies, or from the files that a pickle held.
+
+    Raises
+    ------
+    CheckpointNotFoundError, CheckpointChangedError
+        If it is no longer there, or its weights are others now.
+    """
+    with same_folder(checkpoint, files) as folder:
+        return load_encoder(folder, checkpoint, device, dtype)
+
+
+@contextmanager
+def same_folder(
+    checkpoint: Checkpoint, files: Mapping[str, NDArray[np.uint8]] | None
+) -> Iterator[Path]:
+    """Give the folder of a checkpoint that was used before.
+
+    Files that a pickle held are put into one for as long as it is needed.
+    """
+    if files is None:
+        yield find_same_checkpoint(checkpoint)
+        return
+    with TemporaryDirectory(prefix="skbert-") as name:
+        folder = Path(name)
+        for relative, content in files.items():
+            target = folder / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content.tobytes())
+        find_same_checkpoint(Checkpoint(name, None, checkpoint.digest))
+        yield folder
+
+
+def keep(encoder: Encoder) -> None:
+    """Hold an encoder, instead of the one held so far, until another is loaded or `let_go`."""
+    with _LOCK:
+        _KEPT[:] = [encoder]
+
+
+def kept(identity: str, device: torch.device) -> Encoder | None:
+    """Give the encoder that is held, if it is this one on this device."""
+    for encoder in list(_KEPT):
+        if encoder.device == device and encoder.identity == identity:
+            return encoder
+    return None
+
+
+def let_go() -> None:
+    """Hold no encoder any more."""
+    with _LOCK:
+        _KEPT.clear()
+
+
+def _load(
+    folder: Path, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+) -> Encoder:
+    tokenizer = load_tokenizer(folder)
+    model, random = load_model(folder, float_dtype(dtype))
+    if random and hasattr(model, "pooler"):
+        model.pooler = None  # what it would compute is random
+    encoder = make_encoder(model, tokenizer, folder, device, dtype)
+    encoder.checkpoint = checkpoint
+    ready_for_inference(encoder)
+    return encoder

@@ -1,0 +1,103 @@
+"""What there is to learn: rows → encodings, a loss, and how good predictions are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skbert._inference.loop import work_ahead
+from skbert._models.encoder import Encoder
+from skbert._texts.encoding import Encodings, TextTokenizer, chunks, joined
+from skbert._texts.inputs import Texts
+from skbert._texts.pairs import encode_pairs
+from skbert._training.loop import Objective
+from skbert._training.losses import WeightedRows
+from skbert._training.targets import Targets
+
+
+class Task(Protocol):
+    """What an estimator's `fit` makes of X and y."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings of the transformers configuration: the outputs and their names."""
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Weights of the rows of X."""
+
+    @property
+    def strata(self) -> NDArray[np.int64] | None:
+        """What a held-out part keeps the shares of."""
+
+    def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
+        """Tokenise some rows."""
+
+    def objective(
+        self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
+    ) -> Objective:
+        """Give the loss of these encodings of some rows."""
+
+    def evaluate(
+        self, logits: NDArray[np.float32], encodings: Encodings, rows: NDArray[np.int64]
+    ) -> tuple[float, float]:
+        """Score (greater is better) and loss of predictions for some rows."""
+
+
+@dataclass(frozen=True)
+class TextTask:
+    """Texts or pairs with one target each; a `Task`."""
+
+    texts: Texts
+    targets: Targets
+    weights: NDArray[np.float64]
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """As `Task.config`."""
+        return self.targets.config
+
+    @property
+    def strata(self) -> NDArray[np.int64] | None:
+        """As `Task.strata`."""
+        return self.targets.strata
+
+    def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
+        """As `Task.encode`."""
+        texts = self.texts.take(rows)
+        return joined(list(encoded(encoder.tokenizer, texts, max_length, encoder.device)))
+
+    def objective(
+        self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
+    ) -> WeightedRows:
+        """As `Task.objective`."""
+        targets = self.targets
+        return WeightedRows(targets.row_loss, targets.values[rows], self.weights[rows], device)
+
+    def evaluate(
+        self, logits: NDArray[np.float32], encodings: Encodings, rows: NDArray[np.int64]
+    ) -> tuple[float, float]:
+        """As `Task.evaluate`."""
+        objective = self.objective(encodings, rows, torch.device("cpu"))
+        score = self.targets.score(logits, self.targets.values[rows], self.weights[rows])
+        return score, objective.mean(logits, np.arange(len(rows)))
+
+
+def encoded(
+    tokenizer: TextTokenizer, texts: Texts, max_length: int, device: torch.device
+) -> Iterator[Encodings]:
+    """Tokenise texts or pairs chunk by chunk."""
+
+    def encode(part: slice) -> Encodings:
+        chunk = texts.take(part)
+        if chunk.second is None:
+            return tokenizer.encode(chunk.first, max_length=max_length)
+        return encode_pairs(tokenizer, chunk.first, chunk.second, max_length=max_length)
+
+    columns = [texts.first] if texts.second is None else [texts.first, texts.second]
+    yield from work_ahead(encode, chunks(*columns), device=device)

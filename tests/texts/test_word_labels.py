@@ -1,0 +1,449 @@
+"""Words ↔ word pieces, compared with transformers' own `word_ids`; entities ↔ BIO labels."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from skbert._texts.encoding import Encodings, TextTokenizer, joined
+from skbert._texts.word_labels import (
+    IGNORED,
+    encode_words,
+    entity_f1,
+    entity_spans,
+    is_bio,
+    piece_labels,
+    split_words,
+)
+from tests.conftest import WORDS, save_tokenizer
+from tests.texts.test_pairs import roberta_tokenizer
+
+SPECIAL = {
+    "bos_token": "<s>",
+    "pad_token": "<pad>",
+    "eos_token": "</s>",
+    "unk_token": "<unk>",
+    "mask_token": "<mask>",
+}
+
+
+def bert_tokenizer(folder: Path) -> None:
+    save_tokenizer(folder)
+
+
+def split_bytes_tokenizer(folder: Path) -> None:
+    """Bytes of parts that a regular expression has cut before, as in Llama's tokenizers."""
+    roberta_tokenizer(folder)
+    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"'t| ?\w+| ?[^\s\w]+|\s+"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    for file in folder.iterdir():
+        file.unlink()
+    PreTrainedTokenizerFast(tokenizer_object=backend, **SPECIAL).save_pretrained(folder)
+
+
+def metaspace_tokenizer(folder: Path) -> None:
+    backend = Tokenizer(models.Unigram())
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=150, special_tokens=special, unk_token="<unk>", show_progress=False
+    )
+    backend.train_from_iterator([" ".join(WORDS)] * 3, trainer)
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    PreTrainedTokenizerFast(tokenizer_object=backend, **SPECIAL).save_pretrained(folder)
+
+
+TOKENIZERS = {
+    "bert": bert_tokenizer,
+    "roberta": roberta_tokenizer,
+    "split bytes": split_bytes_tokenizer,
+    "metaspace": metaspace_tokenizer,
+}
+DROPPED = ["", "\x00", "\u200b", "\x07\x1b", " ", "\u0301", "\ufeff"]
+ODD = [
+    "🙂",
+    "\ud83d",
+    "[MASK]",
+    "<mask>",
+    "New York",
+    " the",
+    "x" * 120,
+    "猫",
+    "don't",
+    "unbelievable",
+]
+SENTENCES = [
+    ["the", "cat", "sat"],
+    [],
+    ["unbelievable", ",", "isn't", "it", "?"],
+    [*DROPPED, "the", *ODD, *DROPPED],
+    DROPPED,
+    ["a"],
+]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    made = {}
+    for name, save in TOKENIZERS.items():
+        made[name] = tmp_path_factory.mktemp("tokenizer")
+        save(made[name])
+    return made
+
+
+@pytest.fixture(scope="module", params=TOKENIZERS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def reference(name: str, folders: dict[str, Path]) -> Any:
+    return AutoTokenizer.from_pretrained(folders[name])
+
+
+@pytest.fixture(scope="module")
+def tokenizer(reference: Any) -> TextTokenizer:
+    return TextTokenizer(
+        reference.backend_tokenizer, reference.pad_token_id, unknown_id=reference.unk_token_id
+    )
+
+
+@pytest.fixture(scope="module")
+def pieces_of(name: str, folders: dict[str, Path]) -> Any:
+    """Give transformers' pieces of each word of a sentence, by `word_ids`."""
+    # What transformers asks of a byte-level tokenizer for words; others know no such option.
+    options = {"add_prefix_space": True} if name == "roberta" else {}
+    tokenizer = AutoTokenizer.from_pretrained(folders[name], **options)
+
+    def pieces(words: list[str]) -> list[list[int]]:
+        clean = ["".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in w) for w in words]
+        if name == "split bytes":
+            # One text a word: " don't" is read as its " don" and "'t".
+            as_is = ("", *tokenizer.all_special_tokens)
+            texts = [w if w.startswith(" ") or w in as_is else f" {w}" for w in clean]
+            found = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        else:
+            encoding = tokenizer(clean, is_split_into_words=True, add_special_tokens=False)
+            found = [[] for _ in words]
+            for word, piece in zip(encoding.word_ids(), encoding["input_ids"], strict=True):
+                found[word].append(piece)
+        return [ids or [tokenizer.unk_token_id] for ids in found]
+
+    return pieces
+
+
+def windows_of(encodings: Encodings, sentence: int) -> list[list[int]]:
+    first, stop = encodings.text_bounds[sentence : sentence + 2]
+    bounds = encodings.bounds[first : stop + 1].tolist()
+    return [encodings.ids[begin:end].tolist() for begin, end in pairwise(bounds)]
+
+
+def owned_ids(encodings: Encodings) -> np.ndarray:
+    """Ids that windows own, one after another: what the model's rows stand for."""
+    return np.concatenate(
+        [
+            encodings.ids[begin + first : begin + stop]
+            for begin, (first, stop) in zip(encodings.bounds[:-1], encodings.owned, strict=True)
+        ]
+    )
+
+
+# Words → pieces ---------------------------------------------------------------------------------
+
+
+def check_against_transformers(
+    tokenizer: TextTokenizer, pieces_of: Any, sentences: list[list[str]], max_length: int
+) -> None:
+    encodings = encode_words(tokenizer, sentences, max_length=max_length)
+    expected = [pieces_of(sentence) for sentence in sentences]
+    # All pieces, each owned once, in order, with special tokens around each sentence.
+    whole, first_pieces = [], []
+    for words in expected:
+        whole += tokenizer.prefix
+        for ids in words:
+            first_pieces.append(len(whole))
+            whole += ids
+        whole += tokenizer.suffix
+    assert owned_ids(encodings).tolist() == whole
+    assert encodings.first_pieces.dtype == np.int64
+    assert encodings.first_pieces.tolist() == first_pieces
+    assert encodings.lengths.max() <= max_length
+    assert encodings.lost_tokens.tolist() == [0] * len(sentences)
+
+
+@pytest.mark.parametrize("max_length", [3, 8, 17, 512])
+def test_first_pieces_are_those_of_transformers(tokenizer, pieces_of, max_length):
+    check_against_transformers(tokenizer, pieces_of, SENTENCES, max_length)
+
+
+characters = st.characters(codec=None, categories=None)
+words = st.one_of(
+    st.sampled_from([*WORDS, *ODD, *DROPPED]),
+    st.text(characters, max_size=6),
+)
+sentences = st.lists(st.lists(words, max_size=20), min_size=1, max_size=4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sentences=sentences, max_length=st.integers(3, 30))
+def test_any_words(tokenizer, pieces_of, sentences, max_length):
+    check_against_transformers(tokenizer, pieces_of, sentences, max_length)
+
+
+def test_some_words_are_dropped_by_every_tokenizer(tokenizer, name):
+    """So that the tests above reach them."""
+    backend = tokenizer.backend
+    dropped = [
+        word
+        for word in DROPPED
+        if not backend.encode([word], is_pretokenized=True, add_special_tokens=False).ids
+    ]
+    assert "" in dropped
+    assert len(dropped) > 4 or name != "bert"
+
+
+def test_bytes_after_a_space(folders):
+    """RoBERTa's ``cat`` at the beginning of a text is not the ``cat`` of its other places."""
+    settings_ = json.loads((folders["roberta"] / "tokenizer.json").read_text())
+    assert settings_["pre_tokenizer"]["add_prefix_space"] is False
+    reference = AutoTokenizer.from_pretrained(folders["roberta"])
+    tokenizer = TextTokenizer(reference.backend_tokenizer, reference.pad_token_id)
+    encodings = encode_words(tokenizer, [["cat", "cat", " cat", "don't"]], max_length=64)
+    assert reference.convert_ids_to_tokens(encodings.ids.tolist()) == reference.tokenize(
+        "<s> cat cat cat don't</s>"
+    )
+    assert tokenizer.backend.encode("cat").ids != encodings.ids[:4].tolist()
+
+
+def test_the_given_tokenizer_is_left_alone(reference, tokenizer):
+    before = tokenizer.backend.to_str()
+    encode_words(tokenizer, SENTENCES, max_length=9)
+    assert tokenizer.backend.to_str() == before
+
+
+def test_hand_made(folders):
+    reference = AutoTokenizer.from_pretrained(folders["bert"])
+    tokenizer = TextTokenizer(
+        reference.backend_tokenizer, reference.pad_token_id, unknown_id=reference.unk_token_id
+    )
+    encodings = encode_words(tokenizer, [["the", "unbelievable", "", "cat"], ["a"]], max_length=99)
+    tokens = reference.convert_ids_to_tokens(encodings.ids.tolist())
+    assert " ".join(tokens) == ("[CLS] the un ##believ ##able [UNK] cat [SEP] [CLS] a [SEP]")
+    assert encodings.first_pieces.tolist() == [1, 2, 5, 6, 9]
+    labels = piece_labels(encodings, np.array([7, 8, 9, 5, 6]))
+    expected = "[CLS] 7 8 ##believ ##able 9 5 [SEP] [CLS] 6 [SEP]"
+    for label, token in zip(labels, expected.split(), strict=True):
+        assert label == (int(token) if token.isdigit() else IGNORED)
+
+
+# Windows ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_length", [3, 4, 7, 10, 16, 64])
+def test_each_word_is_labelled_once_where_it_has_most_context(tokenizer, pieces_of, max_length):
+    rng = np.random.default_rng(0)
+    vocabulary = ["the", "cat", "unbelievable", "", "xyz"]
+    sentences = [list(rng.choice(vocabulary, size)) for size in (1, 0, 12, 40, 90)]
+    encodings = encode_words(tokenizer, sentences, max_length=max_length)
+    n_words = sum(map(len, sentences))
+    labels = piece_labels(encodings, np.arange(n_words))
+    assert np.sort(labels[labels != IGNORED]).tolist() == list(range(n_words))
+
+    places = {code: place for place, code in enumerate(labels.tolist()) if code != IGNORED}
+    room = max_length - 2
+    step = room - room // 4
+    word = 0
+    for sentence, size in enumerate(map(len, sentences)):
+        n_pieces = sum(map(len, pieces_of(sentences[sentence])))
+        starts = [*range(0, max(n_pieces - room, 0), step), max(n_pieces - room, 0)]
+        first_window, stop_window = encodings.text_bounds[sentence : sentence + 2]
+        assert stop_window - first_window == len(starts)
+        first = 0
+        for ids in pieces_of(sentences[sentence]):
+            # In each window that holds the word's first piece: how far its cut ends are.
+            contexts = {
+                number: min(
+                    first - start if start > 0 else n_pieces,
+                    start + room - 1 - first if start + room < n_pieces else n_pieces,
+                )
+                for number, start in enumerate(starts)
+                if start <= first < start + room
+            }
+            window = int(np.searchsorted(encodings.bounds, places[word], side="right")) - 1
+            number = window - first_window
+            assert contexts[number] == max(contexts.values())
+            assert places[word] - encodings.bounds[window] - 1 == first - starts[number]
+            first += len(ids)
+            word += 1
+        assert size == len(pieces_of(sentences[sentence]))
+
+
+def test_encodings_of_chunks_join(tokenizer):
+    whole = encode_words(tokenizer, SENTENCES, max_length=8)
+    parts = [encode_words(tokenizer, [sentence], max_length=8) for sentence in SENTENCES]
+    for name in ("ids", "bounds", "owned", "text_bounds", "first_pieces"):
+        np.testing.assert_array_equal(getattr(joined(parts), name), getattr(whole, name))
+
+
+# Texts → words ----------------------------------------------------------------------------------
+
+
+def words_of(tokenizer: TextTokenizer, text: str) -> list[str]:
+    (spans,) = split_words(tokenizer, [text])
+    return [text[start:end] for start, end in spans]
+
+
+def test_split_words(tokenizer, name):
+    text = "  The cat,\tisn't\n\n unbelievable 🙂!  "
+    expected = {
+        "bert": ["The", "cat", ",", "isn", "'", "t", "unbelievable", "🙂", "!"],
+        "roberta": ["The", "cat", ",", "isn", "'t", "unbelievable", "🙂!"],
+        "split bytes": ["The", "cat", ",", "isn", "'t", "unbelievable", "🙂!"],
+        "metaspace": ["The", "cat,\tisn't\n\n", "unbelievable", "🙂!"],
+    }[name]
+    assert words_of(tokenizer, text) == [word.strip() for word in expected]
+
+
+def test_split_words_into_nothing(tokenizer):
+    assert split_words(tokenizer, ["", "  ", "\n\t", "a"]) == [[], [], [], [(0, 1)]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=st.lists(st.text(characters, max_size=30), max_size=4))
+def test_words_of_any_text_are_in_order_without_spaces_around(tokenizer, texts):
+    result = split_words(tokenizer, texts)
+    assert len(result) == len(texts)
+    for text, spans in zip(texts, result, strict=True):
+        assert spans == sorted(spans)
+        for start, end in spans:
+            assert 0 <= start < end <= len(text)
+            assert text[start:end] == text[start:end].strip()
+
+
+# Labels and entities ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["B-X", "I-X", "O"], True),
+        (["B-X", "B-Y"], True),
+        (["I-X", "O"], True),
+        (["B-a-b", "O"], True),
+        (["O"], False),
+        ([], False),
+        (["B-X", "O", "X"], False),
+        (["B-X", "E-X", "O"], False),
+        (["B", "I", "O"], False),
+        (["B-", "O"], False),
+        (["NOUN", "VERB"], False),
+        ([0, 1], False),
+        (["b-X", "o"], False),
+    ],
+)
+def test_is_bio(labels, expected):
+    assert is_bio(labels) is expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ("", []),
+        ("O O", []),
+        ("B-X", [("X", 0, 1)]),
+        ("O B-X I-X O", [("X", 1, 3)]),
+        ("B-X B-X", [("X", 0, 1), ("X", 1, 2)]),
+        ("B-X I-X B-X I-X", [("X", 0, 2), ("X", 2, 4)]),
+        ("I-X I-X O I-X", [("X", 0, 2), ("X", 3, 4)]),
+        ("B-X I-Y I-Y I-X", [("X", 0, 1), ("Y", 1, 3), ("X", 3, 4)]),
+        ("B-a-b I-a-b I-a", [("a-b", 0, 2), ("a", 2, 3)]),
+    ],
+)
+def test_entity_spans(labels, expected):
+    assert entity_spans(labels.split()) == expected
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "expected"),
+    [
+        (["B-X I-X O"], ["B-X I-X O"], 1),
+        (["O O"], ["O O"], 1),  # nothing to find, and nothing found
+        (["O O"], ["O B-X"], 0),
+        (["B-X O"], ["O O"], 0),
+        (["B-X I-X"], ["B-X O"], 0),  # half an entity is none
+        (["B-X I-X"], ["B-X B-X"], 0),
+        (["B-X I-X"], ["I-X I-X"], 1),  # the same words, however begun
+        (["B-X"], ["B-Y"], 0),
+        # 3 true, 2 found, 1 of them right: precision 1/2, recall 1/3.
+        (["B-X O B-Y", "B-X"], ["B-X O O", "B-Y"], 2 / 5),
+        # Micro: by entities, not by sentences; equal places in different sentences differ.
+        (["B-X", "O", "B-X B-X B-X"], ["O", "B-X", "B-X B-X B-X"], 6 / 8),
+    ],
+)
+def test_entity_f1_by_hand(true, predicted, expected):
+    rows = [[labels.split() for labels in side] for side in (true, predicted)]
+    assert entity_f1(*rows) == pytest.approx(expected)
+
+
+def conlleval(true: list[list[str]], predicted: list[list[str]]) -> float:
+    """F1 as CoNLL's script counts it, word by word: written from its rules, not from skbert."""
+
+    def begins(before: str, label: str) -> bool:
+        return label[0] == "B" or (label[0] == "I" and before[2:] != label[2:])
+
+    def ends(label: str, after: str) -> bool:
+        return label[0] != "O" and (after[0] in "BO" or after[2:] != label[2:])
+
+    n_true = n_predicted = n_right = 0
+    for labels, guesses in zip(true, predicted, strict=True):
+        on_track = False
+        befores, afters = ["O", "O"], ["O", "O"]
+        for position, pair in enumerate(zip(labels, guesses, strict=True)):
+            is_last = position == len(labels) - 1
+            afters = ["O", "O"] if is_last else [labels[position + 1], guesses[position + 1]]
+            begin = [begins(b, label) for b, label in zip(befores, pair, strict=True)]
+            end = [ends(label, a) for label, a in zip(pair, afters, strict=True)]
+            n_true, n_predicted = n_true + begin[0], n_predicted + begin[1]
+            if begin[0] or begin[1]:
+                on_track = begin[0] and begin[1] and pair[0][2:] == pair[1][2:]
+            if end[0] or end[1]:
+                n_right += on_track and end[0] and end[1]
+                on_track = False
+            befores = list(pair)
+    return 2 * n_right / (n_true + n_predicted) if n_true + n_predicted else 1.0
+
+
+LABEL_SETS = [["O", "B-X", "I-X"], ["O", "B-X", "I-X", "B-Y", "I-Y"], ["B-X", "I-X", "I-Y"]]
+
+
+@pytest.mark.parametrize("labels", LABEL_SETS)
+def test_entity_f1_as_conll_counts(labels):
+    rng = np.random.default_rng(0)
+    scores = []
+    for _ in range(200):
+        lengths = rng.integers(0, 9, 3)
+        true = [list(rng.choice(labels, n)) for n in lengths]
+        changes = [rng.random(n) < 0.3 for n in lengths]
+        predicted = [
+            list(np.where(change, rng.choice(labels, len(row)), row).astype(str)) if row else []
+            for row, change in zip(true, changes, strict=True)
+        ]
+        scores.append(entity_f1(true, predicted))
+        assert scores[-1] == pytest.approx(conlleval(true, predicted)), (true, predicted)
+    assert len(set(scores)) > 10
