@@ -36,7 +36,7 @@ def import_optional(module: str, *, extra: str, needed_by: str) -> Any:
 
 
 def new_axes(ax: Any, needed_by: str, **figure_kwargs: Any) -> Any:
-    """Give the axes to draw on: the given ones, or those of a new figure.
+    """Return the axes to draw on: the given ones, or those of a new figure.
 
     Raises
     ------

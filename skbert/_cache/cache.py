@@ -131,7 +131,7 @@ class EmbeddingCache:
 
 
 def as_cache(cache: Any) -> EmbeddingCache | None:
-    """Give the cache that an estimator's parameter means: None, a path, or one."""
+    """Return the cache that an estimator's parameter means: None, a path, or one."""
     return cache if cache is None or isinstance(cache, EmbeddingCache) else EmbeddingCache(cache)
 
 

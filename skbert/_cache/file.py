@@ -159,7 +159,7 @@ def _explained(path: Path, error: sqlite3.Error) -> CacheError:
 
 
 def damaged(path: Path, what: str) -> CacheError:
-    """Give the error for a file whose content is not what was written."""
+    """Return the error for a file whose content is not what was written."""
     return CacheError(
         f"The cache {path} is damaged ({what}), and was left as it is. Delete it, or pass another "
         "path: its vectors are computed again."

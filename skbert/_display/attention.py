@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from skbert._display.plain_model import plain_model
-from skbert._display.reading import read_one
+from skbert._display.tokenized_example import tokenize_one
 from skbert._estimators.base import is_integer
 from skbert._exceptions import CheckpointError, InputError, ParameterError
 from skbert._inference.batching import pad_batch
@@ -128,19 +128,19 @@ class AttentionDisplay:
             `CheckpointError` for a model that gives no attention weights.
         """
         import_optional("matplotlib", extra="plot", needed_by=cls.__name__)
-        reading = read_one(estimator, X)
-        if reading.n_windows > 1:
+        example = tokenize_one(estimator, X)
+        if example.n_windows > 1:
             raise InputError(
-                f"X is read in {reading.n_windows} windows, expected one: attention stays within "
+                f"X is read in {example.n_windows} windows, expected one: attention stays within "
                 "a window. Pass a part of the text."
             )
         encoder = estimator._loaded()
         layer, head = _check_place(layer, head, encoder.model.config)
-        batch = pad_batch(reading.encodings, np.array([0]), encoder.tokenizer.pad_id)
+        batch = pad_batch(example.encodings, np.array([0]), encoder.tokenizer.pad_id)
         weights = _attention(estimator, model_inputs(batch, encoder), layer)
         display = cls(
             weights=weights.mean(axis=0) if head is None else weights[head],
-            tokens=reading.pieces(0, encoder.tokenizer),
+            tokens=example.pieces(0, encoder.tokenizer),
             layer=layer,
             head=head,
         )
@@ -194,7 +194,7 @@ class AttentionDisplay:
 
 
 def _check_place(layer: Any, head: Any, config: Any) -> tuple[int, int | None]:
-    """Give the layer counted from 1, and the head."""
+    """Return the layer counted from 1, and the head."""
     n, n_heads = int(config.num_hidden_layers), int(config.num_attention_heads)
     if not is_integer(layer, -n) or layer == 0 or layer > n:
         raise ParameterError(

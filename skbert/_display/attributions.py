@@ -125,7 +125,7 @@ def _ends(
 
 
 def _from_embeddings(model: Any, inputs: dict[str, Tensor], value: Value) -> Forward:
-    """Give the explained number, (n,), as a function of input embeddings, (n, L, H)."""
+    """Return the explained number, (n,), as a function of input embeddings, (n, L, H)."""
     others = {name: tensor for name, tensor in inputs.items() if name != "input_ids"}
 
     def forward(embeddings: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from skbert._display.reading import Word
+from skbert._display.tokenized_example import Word
 
 # Colours of words that raise and that lower the explained number; they differ for all eyes.
 RAISES, LOWERS = (178, 24, 43), (33, 102, 172)
@@ -54,7 +54,7 @@ def cut_text(
 
 
 def largest_importance(paragraphs: Sequence[tuple[str, Sequence[Piece]]]) -> float:
-    """Give the greatest absolute importance; 1 where there is none."""
+    """Return the greatest absolute importance; 1 where there is none."""
     sizes = [abs(piece.importance) for _, pieces in paragraphs for piece in pieces]
     return max((size for size in sizes if size > 0), default=1.0)
 
@@ -65,7 +65,7 @@ def opacity(importance: float, largest: float) -> float:
 
 
 def colour(importance: float, largest: float) -> tuple[float, float, float, float]:
-    """Give the colour behind a word: red, green, blue and opacity, from 0 to 1."""
+    """Return the colour behind a word: red, green, blue and opacity, from 0 to 1."""
     red, green, blue = (level / 255 for level in (RAISES if importance > 0 else LOWERS))
     return red, green, blue, opacity(importance, largest)
 

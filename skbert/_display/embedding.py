@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from skbert._exceptions import InputError, ParameterError
 from skbert._optional import import_optional, new_axes
-from skbert._texts.inputs import is_missing
+from skbert._texts.inputs import is_missing_value
 
 # Ten colours that differ for most eyes, each with every marker: 80 classes that look different.
 MARKERS = "os^DvPX*"
@@ -209,7 +209,7 @@ class EmbeddingDisplay:
 
 
 def is_numeric_scale(labels: NDArray[Any]) -> bool:
-    """Whether labels are real numbers, not classes, as scikit-learn tells them apart."""
+    """Return whether labels are real numbers, not classes, as scikit-learn tells them apart."""
     return bool(type_of_target(labels) == "continuous")
 
 
@@ -218,11 +218,13 @@ def _check_labels(y: Any, n_texts: int) -> NDArray[Any]:
     if labels.ndim != 1:
         raise InputError(f"y has shape {labels.shape}, expected one class or number a text.")
     check_consistent_length(labels, np.empty(n_texts))
-    gone = [position for position, label in enumerate(labels.tolist()) if is_missing(label)]
-    if gone:
+    missing = [
+        position for position, label in enumerate(labels.tolist()) if is_missing_value(label)
+    ]
+    if missing:
         raise InputError(
-            f"y has {len(gone)} missing value(s), the first at position {gone[0]}. Fill them in, "
-            "or leave these texts out."
+            f"y has {len(missing)} missing value(s), the first at position {missing[0]}. Fill "
+            "them in, or leave these texts out."
         )
     return labels if labels.dtype != object else _plain(labels)
 
@@ -234,7 +236,7 @@ def _plain(labels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _reduced(vectors: NDArray[Any], reducer: Any) -> tuple[NDArray[Any], tuple[str, str]]:
-    """Give two features of each vector, and their names."""
+    """Return two features of each vector, and their names."""
     if reducer is None:
         if vectors.shape[1] == 2:
             return vectors, ("feature 0", "feature 1")
@@ -272,7 +274,7 @@ def _scatter_classes(
 
 
 def _short(label: Any) -> str:
-    """Give the name of a class for the legend; what differs is often at an end."""
+    """Return the name of a class for the legend; what differs is often at an end."""
     name = str(label)
     if len(name) > LONGEST_NAME:
         half = LONGEST_NAME // 2

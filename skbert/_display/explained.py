@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skbert._display.reading import Reading
+from skbert._display.tokenized_example import TokenizedExample
 from skbert._estimators.base import is_integer
 from skbert._estimators.classifier import BertClassifier
 from skbert._estimators.question_answerer import BertQuestionAnswerer, candidates, ranked
@@ -33,7 +33,7 @@ class Explained:
     name : str
         What it is, in words.
     window : int
-        The window of the reading that it is taken from.
+        The window of the example that it is taken from.
     value : callable
         Takes it from the model's logits.
     answer : tuple of int, or None
@@ -46,7 +46,7 @@ class Explained:
     answer: tuple[int, int] | None = None
 
 
-def choose_value(estimator: Any, reading: Reading, target: Any) -> Explained:
+def choose_value(estimator: Any, example: TokenizedExample, target: Any) -> Explained:
     """Find the number to explain; by default the one of what the estimator predicts.
 
     Raises
@@ -56,19 +56,19 @@ def choose_value(estimator: Any, reading: Reading, target: Any) -> Explained:
     """
     for kind, choose in CHOICES.items():
         if isinstance(estimator, kind):
-            return choose(estimator, reading, target)
+            return choose(estimator, example, target)
     raise ParameterError(
         f"estimator is a {type(estimator).__name__}, whose predictions cannot be explained. "
         f"Expected one of {', '.join(kind.__name__ for kind in CHOICES)}."
     )
 
 
-def _of_class(estimator: BertClassifier, reading: Reading, target: Any) -> Explained:
+def _of_class(estimator: BertClassifier, example: TokenizedExample, target: Any) -> Explained:
     """Choose the logit of a class."""
     classes = estimator.classes_.tolist()
     columns = range(len(classes)) if estimator._columns is None else estimator._columns.tolist()
     if target is None:
-        logits = estimator._run(estimator._loaded(), reading.encodings)[0]
+        logits = estimator._run(estimator._loaded(), example.encodings)[0]
         position = int(logits[list(columns)].argmax())
     elif target in classes:
         position = classes.index(target)
@@ -78,7 +78,7 @@ def _of_class(estimator: BertClassifier, reading: Reading, target: Any) -> Expla
     return Explained(f"logit of {classes[position]!r}", 0, lambda logits: logits[:, column])
 
 
-def _of_output(estimator: BertRegressor, reading: Reading, target: Any) -> Explained:
+def _of_output(estimator: BertRegressor, example: TokenizedExample, target: Any) -> Explained:
     """Choose an output, in the unit of the targets."""
     n_outputs = len(estimator.target_mean_)
     column = 0 if target is None and n_outputs == 1 else target
@@ -92,12 +92,14 @@ def _of_output(estimator: BertRegressor, reading: Reading, target: Any) -> Expla
     return Explained(name, 0, lambda logits: logits[:, column] * scale + mean)
 
 
-def _of_answer(estimator: BertQuestionAnswerer, reading: Reading, target: Any) -> Explained:
+def _of_answer(
+    estimator: BertQuestionAnswerer, example: TokenizedExample, target: Any
+) -> Explained:
     """Choose the sum of the logits "begins here" and "ends here" of an answer, the best one."""
-    context = reading.texts[1]
-    logits = estimator._run(estimator._loaded(), reading.encodings)
+    context = example.texts[1]
+    logits = estimator._run(estimator._loaded(), example.encodings)
     if target is None:
-        found = candidates(logits, reading.encodings, 1, estimator.max_answer_length)[0]
+        found = candidates(logits, example.encodings, 1, estimator.max_answer_length)[0]
         settings = estimator.handle_impossible, estimator.null_threshold_
         _, start, end, _ = ranked(found, context, 1, *settings)[0]
     elif isinstance(target, str):
@@ -107,7 +109,7 @@ def _of_answer(estimator: BertQuestionAnswerer, reading: Reading, target: Any) -
             f"target={target!r} is not an answer, expected a str, an exact slice of the context, "
             'or "" for no answer.'
         )
-    window, first, last = _best_window(reading, logits, max(start, 0), max(end, 0))
+    window, first, last = _best_window(example, logits, max(start, 0), max(end, 0))
     name = f"logits of {context[start:end]!r}" if end > 0 else "logits of no answer"
     return Explained(
         name,
@@ -118,13 +120,13 @@ def _of_answer(estimator: BertQuestionAnswerer, reading: Reading, target: Any) -
 
 
 def _best_window(
-    reading: Reading, logits: NDArray[np.float32], start: int, end: int
+    example: TokenizedExample, logits: NDArray[np.float32], start: int, end: int
 ) -> tuple[int, int, int]:
     """Window whose logits count for an answer, and the answer's first and last token in it.
 
     "No answer" is the token [CLS] of the window that is least sure of it.
     """
-    encodings = reading.encodings
+    encodings = example.encodings
     positions = answer_positions(encodings, np.array([start]), np.array([end]))
     rows = cumulative(encodings.n_owned)[:-1]
     sums = logits[rows + positions[:, 0], 0] + logits[rows + positions[:, 1], 1]
@@ -134,7 +136,7 @@ def _best_window(
         whole = positions[:, 1] > 0
         if not whole.any():
             raise InputError(
-                f"No window holds the answer {reading.texts[1][start:end]!r} whole. Use a shorter "
+                f"No window holds the answer {example.texts[1][start:end]!r} whole. Use a shorter "
                 "answer, or an estimator with a larger max_length or stride."
             )
         window = int(np.where(whole, sums, -np.inf).argmax())

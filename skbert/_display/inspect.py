@@ -120,7 +120,7 @@ def inspect_tokens(
 def _reader(
     model: Any, settings: dict[str, Any], texts: Any
 ) -> tuple[BertEmbedder | BertClassifier | BertRegressor, Texts]:
-    """Give the fitted estimator whose settings count, and the texts as it takes them."""
+    """Return the fitted estimator whose settings count, and the texts as it takes them."""
     defaults = BertEmbedder().get_params()
     given = [name for name, value in settings.items() if value != defaults[name]]
     if isinstance(model, BertEmbedder | BertClassifier | BertRegressor):

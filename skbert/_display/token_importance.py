@@ -13,7 +13,7 @@ from skbert._display.coloured_text import Piece, cut_text, paragraphs_to_html
 from skbert._display.drawn_text import draw_text
 from skbert._display.explained import choose_value
 from skbert._display.plain_model import plain_model
-from skbert._display.reading import Word, read_one
+from skbert._display.tokenized_example import Word, tokenize_one
 from skbert._estimators.base import is_integer
 from skbert._exceptions import ParameterError
 from skbert._inference.batching import pad_batch
@@ -179,37 +179,37 @@ class TokenImportanceDisplay:
         for module in ("captum.attr", "matplotlib"):
             import_optional(module, extra="explain", needed_by=cls.__name__)
         _check_settings(baseline, n_steps, max_steps)
-        reading = read_one(estimator, X)
-        explained = choose_value(estimator, reading, target)
+        example = tokenize_one(estimator, X)
+        explained = choose_value(estimator, example, target)
         encoder, window = estimator._loaded(), explained.window
         inputs = model_inputs(
-            pad_batch(reading.encodings, np.array([window]), encoder.tokenizer.pad_id), encoder
+            pad_batch(example.encodings, np.array([window]), encoder.tokenizer.pad_id), encoder
         )
         result = attribute(
             plain_model(estimator),
             inputs,
             explained.value,
-            fixed=reading.sequences[reading.tokens_of(window)] < 0,
+            fixed=example.sequences[example.tokens_of(window)] < 0,
             baseline_id=encoder.tokenizer.pad_id if baseline == "pad" else None,
             n_steps=int(n_steps),
             max_steps=int(max_steps),
             max_tokens=encoder.max_tokens,
         )
-        words = reading.words(encoder.tokenizer)
+        words = example.words(encoder.tokenizer)
         display = cls(
-            texts=reading.texts,
+            texts=example.texts,
             words=words,
             word_importances=sum_by_word(
-                result.importances, reading.word_of_tokens(window, words), len(words)
+                result.importances, example.word_of_tokens(window, words), len(words)
             ),
-            tokens=reading.pieces(window, encoder.tokenizer),
+            tokens=example.pieces(window, encoder.tokenizer),
             token_importances=result.importances,
             name=explained.name,
             output=result.output,
             baseline_output=result.baseline_output,
             n_steps=result.n_steps,
             answer=explained.answer,
-            headings=reading.names,
+            headings=example.names,
         )
         return display.plot(ax=ax, fontsize=fontsize, colorbar=colorbar)
 

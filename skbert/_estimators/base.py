@@ -20,7 +20,7 @@ from skbert._exceptions import ParameterError, TruncationWarning, stacklevel_of_
 from skbert._models.checkpoint import checkpoint_files, find_checkpoint, find_same_checkpoint
 from skbert._models.device import PRECISIONS, free_cached_memory, resolve_device, resolve_precision
 from skbert._models.encoder import Encoder
-from skbert._models.shared import let_go, load_encoder, load_same
+from skbert._models.shared import clear_held_encoder, load_encoder, load_same
 from skbert._texts.inputs import check_texts
 
 
@@ -48,7 +48,7 @@ def whole_number(least: int, *, or_else: Any) -> Rule:
 
 
 def is_integer(value: Any, least: int | None = None) -> bool:
-    """Whether a value is an integer, numpy's too, no bool, and not below ``least``."""
+    """Return whether a value is an integer, numpy's too, no bool, and not below ``least``."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         return False
     return least is None or int(value) >= least
@@ -104,7 +104,7 @@ SHARED_RULES: Mapping[str, Rule] = {
 
 @cache
 def documentation_address() -> str:
-    """Give the address that the installed package states for its documentation, or ""."""
+    """Return the address that the installed package states for its documentation, or ""."""
     try:
         entries = metadata("skbert").get_all("Project-URL") or []
     except PackageNotFoundError:  # the source runs without being installed
@@ -158,7 +158,7 @@ class BertEstimator(BaseEstimator):
         """
         return check_texts(X, missing=getattr(self, "missing", "error"))
 
-    def _forget_fit(self) -> None:
+    def _reset(self) -> None:
         """Drop what an earlier fit left, weights first, so that they are not held twice."""
         fitted = [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]
         for name in [*fitted, "_encoder", "_files", "_state"]:
@@ -170,7 +170,7 @@ class BertEstimator(BaseEstimator):
         return load_encoder(*found, *self._placement())
 
     def _loaded(self) -> Encoder:
-        """Give the weights of the fit; load them again after unpickling or for another device."""
+        """Return the weights of the fit; load them again after unpickling or for another device."""
         encoder = vars(self).get("_encoder")
         if encoder is not None and (encoder.device, encoder.dtype) == self._placement():
             return encoder
@@ -201,7 +201,7 @@ class BertEstimator(BaseEstimator):
         encoder = self.__dict__.pop("_encoder", None)
         device = None if encoder is None else encoder.device
         del encoder
-        let_go()
+        clear_held_encoder()
         if device is not None:
             free_cached_memory(device)
         return self

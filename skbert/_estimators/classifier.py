@@ -21,7 +21,7 @@ from skbert._training.targets import (
     check_classes,
     check_weights,
     class_targets,
-    in_order,
+    reorder,
     with_class_weight,
 )
 from skbert._training.tasks import TextTask
@@ -250,7 +250,7 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         weights = with_class_weight(weights, self.class_weight, y, classes, codes, multilabel)
         of_head = codes if columns is None else columns[codes]
         self._fit_task(
-            TextTask(texts, class_targets(in_order(names, columns), of_head, multilabel), weights),
+            TextTask(texts, class_targets(reorder(names, columns), of_head, multilabel), weights),
             fitted={**_labels(classes, multilabel, columns), "_reads_pairs": texts.are_pairs},
             data=callback_data(X, y, sample_weight),
         )

@@ -27,7 +27,7 @@ from skbert._estimators.base import (
     whole_number,
 )
 from skbert._exceptions import ParameterError
-from skbert._inference.embedding import Settings, embed_texts, text_keys
+from skbert._inference.embedding import Settings, cache_keys, embed_texts
 from skbert._inference.loop import HiddenStates
 from skbert._inference.pooling import POOLINGS
 from skbert._inference.progress import progress_bar
@@ -38,7 +38,7 @@ from skbert._models.sentence_transformers import own_pooling
 from skbert._texts.distinct import DistinctTexts, Embedded, Vectors
 
 # Characters in a chunk where there is a cache: a few seconds of work, which a crash can lose.
-WRITTEN_AT_ONCE = 500_000
+CHARACTERS_PER_WRITE = 500_000
 
 
 def _is_layers(value: Any) -> bool:
@@ -245,7 +245,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             The fitted estimator.
         """
         self._check_params()
-        self._forget_fit()
+        self._reset()
         self._check_X(X, reset=True)
         if (cache := as_cache(self.cache)) is not None:
             check(cache.path)  # now, not after a long transform
@@ -285,14 +285,14 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         texts, is_missing = self._check_X(X, reset=False)
         results = self._embed(texts)
         if self.missing == "zero":
-            _blank(results, is_missing)
+            _set_missing_to_zero(results, is_missing)
         return results
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         """Clean texts → distinct → looked up → computed → written → in the caller's order."""
         encoder, settings, cache = self._loaded(), self._settings(), as_cache(self.cache)
         distinct = DistinctTexts(texts, self.n_features_out_, settings.pooling is not None)
-        keys = [] if cache is None else text_keys(encoder, settings, distinct.texts)
+        keys = [] if cache is None else cache_keys(encoder, settings, distinct.texts)
         with progress_bar(len(texts), "text", self.verbose) as bar:
             bar.update(len(texts) - len(distinct.texts))
             if cache is not None:
@@ -308,7 +308,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         return vectors
 
     def _settings(self) -> Settings:
-        """Give what to compute, by the parameters and the fitted attributes."""
+        """Return what to compute, by the parameters and the fitted attributes."""
         return Settings(
             max_length=self.max_length_,
             overflow=self.overflow,
@@ -331,8 +331,8 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             job = self._job(encoder, settings)
             parts = embed_in_workers(job, texts, positions, bar, self.n_jobs)
         else:
-            most = None if self.cache is None else WRITTEN_AT_ONCE
-            parts = embed_texts(encoder, settings, texts, positions, bar, most_characters=most)
+            most = None if self.cache is None else CHARACTERS_PER_WRITE
+            parts = embed_texts(encoder, settings, texts, positions, bar, max_characters=most)
         for part in parts:
             yield part._replace(rows=rows[part.rows])
 
@@ -411,8 +411,8 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         return tags
 
 
-def _blank(results: Vectors, is_missing: NDArray[np.bool_]) -> None:
-    """Give missing texts vectors of zeros; no vectors at all where there is one a token."""
+def _set_missing_to_zero(results: Vectors, is_missing: NDArray[np.bool_]) -> None:
+    """Return missing texts vectors of zeros; no vectors at all where there is one a token."""
     for position in np.flatnonzero(is_missing):
         vectors = results[position]
         results[position] = vectors[:0] if vectors.ndim == 2 else np.zeros_like(vectors)

@@ -33,7 +33,7 @@ from skbert._models.loading import (
     load_model,
     load_tokenizer,
     model_from_weights,
-    renew_head,
+    reset_head,
 )
 from skbert._models.state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
 from skbert._texts.encoding import Encodings
@@ -154,7 +154,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         earlier = self._earlier_state(task)
         kept = {} if earlier is None else {"checkpoint_": self.checkpoint_}
         earlier_length = None if earlier is None else self.max_length_
-        self._forget_fit()
+        self._reset()
         self._set({**kept, **fitted})
         device, dtype = self._placement()
         with _device.seeded(device, seed):
@@ -179,14 +179,14 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
                     recipe,
                     validate=validate,
                     unseen=unseen,
-                    watcher=callbacks,
+                    callback=callbacks,
                     progress=progress,
                 )
         self._keep(state_of(encoder.model, tokenizer), history)
         del encoder  # the trained model, before one for inference is made
         _device.free_cached_memory(device)
         self._encoder = self._load_fitted()
-        callbacks.fit_ends()
+        callbacks.on_fit_end()
 
     def _hold_out(self, task: Task, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows to train on and rows to validate on; those of weight zero are in neither."""
@@ -207,7 +207,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         return train_rows, held_out
 
     def _earlier_state(self, task: Task) -> ModelState | None:
-        """Give the state that a warm start continues from."""
+        """Return the state that a warm start continues from."""
         if not (self.warm_start and hasattr(self, "_state")):
             return None
         labels = list(model_config(self._state).id2label.values())
@@ -254,7 +254,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             tokenizer = load_tokenizer(folder)
             config = self._configured(load_config(folder), task)
             model, _ = load_model(folder, torch.float32, auto_class=self._auto_class, config=config)
-            renew_head(model)
+            reset_head(model)
         freeze_parameters(model, self.freeze)
         encoder = make_encoder(model, tokenizer, folder, device, dtype)
         read_packed(encoder, first_tokens=self._reads_first_tokens)
@@ -299,6 +299,6 @@ def _attributes(encoder: Encoder, tokenizer: Any, weights: dict[str, torch.Tenso
 
 
 def _shown(labels: Sequence[Any]) -> str:
-    """Give a list of labels, shortened."""
+    """Return a list of labels, shortened."""
     shown = ", ".join(map(repr, labels[:5]))
     return f"[{shown}, ... {len(labels)} in all]" if len(labels) > 5 else f"[{shown}]"

@@ -25,11 +25,11 @@ from skbert._estimators.base import (
 from skbert._estimators.fine_tuned import FineTunedEstimator
 from skbert._estimators.trained import SHORTEN
 from skbert._exceptions import ParameterError
-from skbert._inference.loop import work_ahead
+from skbert._inference.loop import prefetch
 from skbert._inference.progress import progress_bar
 from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._models.encoder import Encoder
-from skbert._texts.encoding import Encodings, chunks, cumulative, joined
+from skbert._texts.encoding import Encodings, chunks, concatenate, cumulative
 from skbert._texts.inputs import Texts
 from skbert._texts.questions import Gold, check_answers, check_questions, locate
 from skbert._texts.spans import (
@@ -99,7 +99,7 @@ class QuestionTask:
     def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
         """As `Task.encode`."""
         parts = _encoded(encoder, self.pairs.take(rows), max_length, self.settings.stride)
-        return joined(list(parts))
+        return concatenate(list(parts))
 
     def objective(
         self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
@@ -398,7 +398,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
         return result
 
     def predict_answers(self, X: Any, n_best: int = 1) -> list[list[Answer]]:
-        """Give the best answers to each question.
+        """Return the best answers to each question.
 
         Parameters
         ----------
@@ -425,7 +425,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
         ]
 
     def score(self, X: Any, y: Any) -> float:
-        """Give the mean F1 of words, as SQuAD's evaluation counts it.
+        """Return the mean F1 of words, as SQuAD's evaluation counts it.
 
         Parameters
         ----------
@@ -442,7 +442,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
         return self._mean_of(f1, X, y)
 
     def exact_match(self, X: Any, y: Any) -> float:
-        """Give the share of answers that are right but for case, punctuation and articles.
+        """Return the share of answers that are right but for case, punctuation and articles.
 
         Parameters
         ----------
@@ -498,7 +498,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
         return train_rows, held_out
 
     def _tuned_threshold(self, pairs: Texts, golds: list[Gold], rows: NDArray[np.int64]) -> float:
-        """Give the threshold of the best F1 on held-out questions."""
+        """Return the threshold of the best F1 on held-out questions."""
         chosen = pairs.take(rows)
         assert chosen.second is not None
         margins, with_answer, without = [], [], []
@@ -550,7 +550,7 @@ def _encoded(encoder: Encoder, pairs: Texts, max_length: int, stride: int) -> It
         )
 
     assert pairs.second is not None
-    yield from work_ahead(encode, chunks(pairs.first, pairs.second), device=encoder.device)
+    yield from prefetch(encode, chunks(pairs.first, pairs.second), device=encoder.device)
 
 
 def candidates(
@@ -594,6 +594,6 @@ def ranked(
     ]
     if handle_impossible or not answers:
         better = sum(span.score >= null for span in found.spans) if handle_impossible else 0
-        sure = float(np.exp(null - total)) if np.isfinite(total) else 1.0
-        answers.insert(better, Answer("", 0, 0, sure))
+        probability = float(np.exp(null - total)) if np.isfinite(total) else 1.0
+        answers.insert(better, Answer("", 0, 0, probability))
     return answers[:n_best]

@@ -16,10 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbert._estimators.fine_tuned import FineTunedEstimator
 from skbert._exceptions import InputError
-from skbert._inference.loop import work_ahead
+from skbert._inference.loop import prefetch
 from skbert._inference.progress import progress_bar
 from skbert._models.encoder import Encoder
-from skbert._texts.encoding import Encodings, cumulative, joined
+from skbert._texts.encoding import Encodings, concatenate, cumulative
 from skbert._texts.inputs import check_texts
 from skbert._texts.word_labels import (
     Entity,
@@ -33,7 +33,7 @@ from skbert._texts.word_labels import (
 from skbert._texts.words import check_sentences, check_word_labels, flat_labels
 from skbert._training.callbacks import callback_data, with_callbacks
 from skbert._training.losses import LabelledPieces
-from skbert._training.targets import in_order, label_config
+from skbert._training.targets import label_config, reorder
 
 # Sentences are tokenised this many at a time.
 CHUNK_SENTENCES = 2_048
@@ -58,7 +58,7 @@ class WordTask:
     def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
         """As `Task.encode`."""
         sentences = [self.sentences[row] for row in rows]
-        return joined(list(_encoded(encoder, sentences, max_length)))
+        return concatenate(list(_encoded(encoder, sentences, max_length)))
 
     def objective(
         self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
@@ -246,7 +246,7 @@ class BertTokenClassifier(FineTunedEstimator):
         weights = np.array([float(len(sentence) > 0) for sentence in sentences])
         columns = self._head_columns([str(name) for name in encoder.classes_.tolist()])
         of_head = codes if columns is None else columns[codes]
-        in_head = np.array(in_order(encoder.classes_, columns), dtype=encoder.classes_.dtype)
+        in_head = np.array(reorder(encoder.classes_, columns), dtype=encoder.classes_.dtype)
         task = WordTask(sentences, labels, np.split(of_head, bounds[1:-1]), in_head, weights)
         self._fit_task(
             task, fitted=_labels(encoder.classes_, columns), data=callback_data(X, y, None)
@@ -361,14 +361,14 @@ class BertTokenClassifier(FineTunedEstimator):
             label if label == "O" or label.startswith(("B-", "I-")) else f"I-{label}"
             for label in labels
         ]
-        sure = probabilities.max(1) if len(spans) else np.empty(0)
+        best_probability = probabilities.max(1) if len(spans) else np.empty(0)
         return [
             Entity(
                 text[spans[first][0] : spans[stop - 1][1]],
                 kind,
                 spans[first][0],
                 spans[stop - 1][1],
-                float(sure[first:stop].mean()),
+                float(best_probability[first:stop].mean()),
             )
             for kind, first, stop in entity_spans(labels)
         ]
@@ -425,7 +425,7 @@ def _encoded(
         chunk = sentences[start : start + CHUNK_SENTENCES]
         return encode_words(encoder.tokenizer, chunk, max_length=max_length)
 
-    yield from work_ahead(encode, range(0, len(sentences), CHUNK_SENTENCES), device=encoder.device)
+    yield from prefetch(encode, range(0, len(sentences), CHUNK_SENTENCES), device=encoder.device)
 
 
 def _in_sentences(rows: NDArray[Any], bounds: NDArray[np.int64]) -> NDArray[np.object_]:

@@ -18,7 +18,7 @@ from skbert._inference.pooling import every_token
 from skbert._inference.progress import progress_bar
 from skbert._models.checkpoint import find_checkpoint
 from skbert._models.device import float_dtype
-from skbert._models.encoder import Encoder, make_encoder, ready_for_inference
+from skbert._models.encoder import Encoder, make_encoder, prepare_for_inference
 from skbert._models.loading import (
     load_config,
     load_model,
@@ -50,7 +50,7 @@ class TrainedEstimator(BertEstimator):
 
     @classmethod
     def from_pretrained(cls, model: str, *, revision: str | None = None, **params: Any) -> Self:
-        """Give a fitted estimator from an already fine-tuned checkpoint.
+        """Return a fitted estimator from an already fine-tuned checkpoint.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class TrainedEstimator(BertEstimator):
         raise NotImplementedError
 
     def _extras(self) -> dict[str, Any]:
-        """Give what `save_pretrained` writes beside transformers' own settings, as JSON."""
+        """Return what `save_pretrained` writes beside transformers' own settings, as JSON."""
         return {"max_length": self.max_length_, "reads_pairs": self._reads_pairs}
 
     def _weights_to_keep(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -201,5 +201,5 @@ class TrainedEstimator(BertEstimator):
             model_config(self._state), weight_tensors(self._state), self._auto_class
         ).to(float_dtype(dtype))
         encoder = make_encoder(model, tokenizer_of(self._state), None, device, dtype)
-        ready_for_inference(encoder, first_tokens=self._reads_first_tokens)
+        prepare_for_inference(encoder, first_tokens=self._reads_first_tokens)
         return encoder

@@ -134,19 +134,19 @@ def pad_batch(encodings: Encodings, rows: NDArray[np.int64], pad_id: int) -> Pad
     longest = int(lengths.max())
     is_token = np.arange(longest) < lengths[:, None]
     ids = np.full((len(rows), longest), pad_id, np.int64)
-    ids[is_token] = joined_tokens(encodings.ids, encodings.bounds, rows)
+    ids[is_token] = gather_tokens(encodings.ids, encodings.bounds, rows)
     mask = None if is_token.all() else torch.from_numpy(is_token.astype(np.int64))
     segments = None
     if encodings.segments is not None:
         filled = np.zeros_like(ids)
-        filled[is_token] = joined_tokens(encodings.segments, encodings.bounds, rows)
+        filled[is_token] = gather_tokens(encodings.segments, encodings.bounds, rows)
         segments = torch.from_numpy(filled)
     return PaddedBatch(torch.from_numpy(ids), mask, segments)
 
 
 def pack_batch(encodings: Encodings, rows: NDArray[np.int64], *, fill_to: int = 0) -> PackedBatch:
     """Put windows behind each other; filled up to a `round_length`, but not beyond ``fill_to``."""
-    ids = joined_tokens(encodings.ids, encodings.bounds, rows)
+    ids = gather_tokens(encodings.ids, encodings.bounds, rows)
     lengths = encodings.lengths[rows].tolist()
     runs = [(len(list(group)), length) for length, group in groupby(lengths)]
     n_filler = max(0, min(round_length(len(ids)), fill_to) - len(ids))
@@ -156,12 +156,12 @@ def pack_batch(encodings: Encodings, rows: NDArray[np.int64], *, fill_to: int = 
         ids = np.pad(ids, (0, n_filler), constant_values=ids[0])
     segments = None
     if encodings.segments is not None:
-        joined = joined_tokens(encodings.segments, encodings.bounds, rows)
+        joined = gather_tokens(encodings.segments, encodings.bounds, rows)
         segments = torch.from_numpy(np.pad(joined, (0, n_filler))).unsqueeze(0)
     return PackedBatch(torch.from_numpy(ids).unsqueeze(0), runs, segments, n_filler)
 
 
-def places_in_row(lengths: NDArray[np.int64]) -> Tensor:
+def padded_places(lengths: NDArray[np.int64]) -> Tensor:
     """Place in a packed row of each window's tokens, int64 (n, L); beyond its end its last token's.
 
     With it the row of results becomes windows below each other.
@@ -172,7 +172,7 @@ def places_in_row(lengths: NDArray[np.int64]) -> Tensor:
 
 
 def round_length(n_tokens: int) -> int:
-    """Give the next of the few lengths that filled rows have.
+    """Return the next of the few lengths that filled rows have.
 
     oneDNN makes its kernels anew for each number of tokens, which takes 8 ms for MiniLM, and torch
     keeps them, 2 MB each: there should not be thousands of these numbers. Up to 4,096 there are 52
@@ -183,7 +183,7 @@ def round_length(n_tokens: int) -> int:
     return -(-n_tokens // step) * step
 
 
-def joined_tokens(
+def gather_tokens(
     values: NDArray[Any], bounds: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Values of the tokens of some windows, one window after another."""

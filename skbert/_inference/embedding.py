@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skbert._inference.loop import Head, HiddenStates, Progress, run_batches, work_ahead
-from skbert._inference.pooling import POOLINGS, every_token, merge_windows, unit_length
+from skbert._inference.loop import Head, HiddenStates, Progress, prefetch, run_batches
+from skbert._inference.pooling import POOLINGS, every_token, l2_normalize, merge_windows
 from skbert._models.encoder import Encoder
 from skbert._texts.distinct import Embedded, Vectors
 from skbert._texts.encoding import Encodings, TextTokenizer, chunks
@@ -75,7 +75,7 @@ def embed_texts(
     positions: NDArray[np.int64],
     bar: Any,
     *,
-    most_characters: int | None = None,
+    max_characters: int | None = None,
 ) -> Iterator[Embedded]:
     """Compute vectors chunk by chunk, so that memory stays bounded.
 
@@ -91,7 +91,7 @@ def embed_texts(
         Their numbers in the caller's X, for errors.
     bar : tqdm bar
         Counts the windows.
-    most_characters : int, default=None
+    max_characters : int, default=None
         Size of a chunk, if not the usual one.
 
     Yields
@@ -103,8 +103,8 @@ def embed_texts(
     def encode(part: slice) -> tuple[slice, Encodings]:
         return part, settings.encode(encoder.tokenizer, texts[part], positions[part])
 
-    parts = chunks(texts, most_characters=most_characters)
-    for part, encodings in work_ahead(encode, parts, device=encoder.device):
+    parts = chunks(texts, max_characters=max_characters)
+    for part, encodings in prefetch(encode, parts, device=encoder.device):
         bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
         compute = _token_vectors if settings.pooling is None else _text_vectors
         vectors = compute(encoder, settings, encodings, bar.update)
@@ -120,7 +120,7 @@ def _text_vectors(
     one_a_window = np.ones_like(encodings.n_owned)
     windows = _run(encoder, settings, encodings, pooling.pool, one_a_window, progress)
     vectors = merge_windows(pooling, windows, encodings.text_bounds, encodings.n_owned)
-    return unit_length(vectors) if settings.normalize else vectors
+    return l2_normalize(vectors) if settings.normalize else vectors
 
 
 def _token_vectors(
@@ -129,7 +129,7 @@ def _token_vectors(
     """One array of token vectors a text, (n_tokens_i, F)."""
     rows = _run(encoder, settings, encodings, every_token, encodings.n_owned, progress)
     if settings.normalize:
-        rows = unit_length(rows)
+        rows = l2_normalize(rows)
     last_row = np.concatenate([[0], np.cumsum(encodings.n_owned)])
     # Copies, so that one text's vectors do not keep the whole chunk in memory.
     return [part.copy() for part in np.split(rows, last_row[encodings.text_bounds[1:-1]])]
@@ -154,7 +154,7 @@ def _run(
     )
 
 
-def text_keys(encoder: Encoder, settings: Settings, texts: Sequence[str]) -> list[bytes]:
+def cache_keys(encoder: Encoder, settings: Settings, texts: Sequence[str]) -> list[bytes]:
     """SHA-256 of each text together with everything that decides its vector.
 
     These are the weights, configuration, tokenizer and precision (`Encoder.identity`) and the

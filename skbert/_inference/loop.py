@@ -25,7 +25,7 @@ from skbert._inference.batching import (
     length_order,
     pack_batch,
     pad_batch,
-    places_in_row,
+    padded_places,
 )
 from skbert._kernels.packing import packed_inputs
 from skbert._models import device as _device
@@ -157,7 +157,7 @@ def _try_batch(
 def _forward_at_once(
     encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], outputs: Outputs
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Give one block: (token vectors (n, L, H), which of them the windows own)."""
+    """Return one block: (token vectors (n, L, H), which of them the windows own)."""
     batch = (
         pack_batch(encodings, rows)
         if encoder.packed
@@ -172,7 +172,7 @@ def _forward_at_once(
         return
     lengths = encodings.lengths[rows]
     if encoder.packed:  # spread out again: a loop over short runs would leave a GPU waiting
-        vectors = vectors[0, _device.to_device(places_in_row(lengths), encoder.device)]
+        vectors = vectors[0, _device.to_device(padded_places(lengths), encoder.device)]
     if not (isinstance(outputs, HiddenStates) and outputs.pooler):
         yield vectors, _owned_mask(encodings.owned[rows], int(lengths.max()), encoder.device)
     elif encoder.packed:
@@ -184,7 +184,7 @@ def _forward_at_once(
 def _forward_runs(
     encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], outputs: Outputs
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Give a block for each run of equally long windows, as `_forward_at_once` does for all."""
+    """Return a block for each run of equally long windows, as `_forward_at_once` does for all."""
     batch = pack_batch(encodings, rows, fill_to=encoder.max_tokens)
     output = encoder.model(
         **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
@@ -207,7 +207,7 @@ def _forward_runs(
 
 
 def _pooler_output(encoder: Encoder, vectors: Tensor) -> Tensor:
-    """Give what the model's pooler makes of the last layer (n, L, H), (n, 1, H)."""
+    """Return what the model's pooler makes of the last layer (n, L, H), (n, 1, H)."""
     states = vectors.to(_device.float_dtype(encoder.dtype))
     return encoder.model.pooler(states).float().unsqueeze(1)
 
@@ -244,7 +244,7 @@ def _token_vectors(output: Any, encoder: Encoder, outputs: Outputs) -> Tensor:
 
 
 def logits_of(output: Any) -> Tensor:
-    """Give what a model's head computed, in float32: (n, K), or (n, L, K) where it reads tokens."""
+    """Return the logits of a head, in float32: (n, K), or (n, L, K) where it reads tokens."""
     if hasattr(output, "start_logits"):  # question answering: begin and end of the answer
         return torch.stack([output.start_logits, output.end_logits], dim=-1).float()
     return output.logits.float()
@@ -288,7 +288,7 @@ def _check_divisible(n_windows: int, length: int, encoder: Encoder) -> None:
         )
 
 
-def work_ahead(
+def prefetch(
     function: Callable[[S], T], items: Iterable[S], *, device: torch.device
 ) -> Iterator[T]:
     """Map a function over items; on CUDA one item ahead, in a thread, while the GPU computes."""

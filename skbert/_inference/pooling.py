@@ -120,7 +120,7 @@ def every_token(hidden: Tensor, mask: Tensor | None) -> Tensor:
     return hidden.flatten(0, 1) if mask is None else hidden[mask]
 
 
-def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def l2_normalize(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale rows to Euclidean length 1; rows of zeros stay as they are."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     length[length == 0] = 1

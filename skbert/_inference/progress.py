@@ -8,7 +8,7 @@ from typing import Any
 
 
 def progress_bar(total: int, unit: str, verbose: int) -> Any:
-    """Give a tqdm bar (it comes with transformers), silent unless ``verbose``."""
+    """Return a tqdm bar (it comes with transformers), silent unless ``verbose``."""
     from tqdm.auto import tqdm
 
     return tqdm(total=total, unit=unit, disable=not verbose)
@@ -16,7 +16,7 @@ def progress_bar(total: int, unit: str, verbose: int) -> Any:
 
 @contextmanager
 def training_bar(total: int, verbose: int) -> Iterator[Callable[[int, float | None], None]]:
-    """Give what a training tells its progress: texts read, and their loss from time to time."""
+    """Return what a training tells its progress: texts read, and their loss from time to time."""
     with progress_bar(total, "text", verbose) as bar:
 
         def update(n_texts: int, loss: float | None) -> None:

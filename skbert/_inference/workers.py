@@ -19,7 +19,7 @@ from skbert._inference.progress import progress_bar
 from skbert._models.checkpoint import Checkpoint
 from skbert._models.device import PRECISIONS, resolve_device
 from skbert._models.encoder import Encoder
-from skbert._models.shared import keep, kept, load_same
+from skbert._models.shared import held_encoder, hold_encoder, load_same
 from skbert._texts.distinct import Embedded, Vectors
 from skbert._texts.encoding import CHUNK_CHARACTERS
 
@@ -64,10 +64,10 @@ class Job:
             If tokenizer or configuration are others here.
         """
         device = resolve_device(self.device)
-        encoder = kept(self.identity, device)
+        encoder = held_encoder(self.identity, device)
         if encoder is None:
             encoder = load_same(self.checkpoint, self.files, device, PRECISIONS[self.precision])
-            keep(encoder)
+            hold_encoder(encoder)
         if encoder.identity != self.identity:
             raise CheckpointChangedError(
                 f"A worker of n_jobs found another tokenizer or configuration of "
@@ -122,7 +122,7 @@ def embed_in_workers(
 
 
 def are_workers_asked(n_jobs: int | None) -> bool:
-    """Whether to compute elsewhere than in this process: several workers, or a cluster's."""
+    """Return whether to compute elsewhere than in this process: several workers, or a cluster's."""
     if n_jobs == 1:
         return False
     backend, _ = get_active_backend()

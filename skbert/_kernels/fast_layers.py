@@ -45,7 +45,7 @@ def random_bits(n: int) -> Tensor:
 
 
 def scaled_mask(bits: Tensor, n_dropped_levels: int, dtype: torch.dtype) -> Tensor:
-    """Give 0 where a value is dropped, else what keeps the mean as it was."""
+    """Return 0 where a value is dropped, else what keeps the mean as it was."""
     lowest_kept = n_dropped_levels - LEVELS // 2  # int16 begins at -32,768
     # Compared straight into the values' type: a bool mask would be slow to multiply with.
     mask = torch.ge(bits, lowest_kept, out=torch.empty(bits.shape, dtype=dtype))
@@ -153,13 +153,13 @@ class UsedRows(nn.Module):
 
     @torch.no_grad()
     def whole(self, decay: float) -> Tensor:
-        """Give a whole table's weights: trained rows, and others times what weight decay left."""
+        """Return a whole table's weights: trained rows, and others times what weight decay left."""
         weight = self.table[0].weight * decay
         weight[self.used] = self.weight  # type: ignore[index]
         return weight
 
     def put_back(self, decay: float) -> nn.Embedding:
-        """Give the table itself, with the weights that `whole` gives."""
+        """Return the table itself, with the weights that `whole` gives."""
         (table,) = self.table
         table.weight.data = self.whole(decay)
         return table

@@ -1,12 +1,12 @@
 """Linear layers that multiply 8-bit integers, for inference on a CPU with VNNI instructions.
 
-Weights are rounded once, with one step for each output (a row of the weight matrix); a layer's
-inputs at each call, with one step for each token, as ZeroQuant does (https://arxiv.org/abs/2206.01861).
-A step for the whole batch would be faster still, but then a text's vector would depend on the texts
-beside it, and one large value would cost all tokens their precision. Steps of the tokens themselves
-need no sample texts either.
+Weights are rounded once, with one scale for each output (a row of the weight matrix); a layer's
+inputs at each call, with one scale for each token, as ZeroQuant does
+(https://arxiv.org/abs/2206.01861). A scale for the whole batch would be faster still, but then a text's
+vector would depend on the texts beside it, and one large value would cost all tokens their precision.
+Scales of the tokens themselves need no sample texts either.
 
-A token's levels lie around the middle of its own range. Most ranges are lopsided, by an outlier or
+A token's levels lie around the center of its own range. Most ranges are lopsided, by an outlier or
 because GELU ends at -0.17: levels around 0 would leave many of them unused. With MiniLM, texts of
 one or two words have a mean cosine to float32 of 0.996, with levels around 0 of 0.990.
 
@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from skbert._exceptions import DeviceError
 from skbert._kernels.prepacked import can_prepack
 
-# -127 to 127: a step reaches equally far on both sides, and -128 stays unused.
-LEVELS = 127
-SMALLEST_STEP = torch.finfo(torch.float32).tiny
+# -127 to 127: a scale reaches equally far on both sides, and -128 stays unused.
+LARGEST_LEVEL = 127
+SMALLEST_SCALE = torch.finfo(torch.float32).tiny
 
 
 class Int8Linear(nn.Module):
@@ -39,40 +39,41 @@ class Int8Linear(nn.Module):
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         weight = linear.weight.detach().float()
-        steps = step_of(weight.abs().amax(1, keepdim=True))
-        self.weight = to_levels(weight, 0.0, steps).t().contiguous()  # (in, out)
-        self.weight_steps = steps.squeeze(1)  # (out,)
-        self.weight_sums = self.weight.sum(0) * self.weight_steps  # (out,), of rounded weights
+        scales = scale_of(weight.abs().amax(1, keepdim=True))
+        self.weight = quantize(weight, 0.0, scales).t().contiguous()  # (in, out)
+        self.weight_scales = scales.squeeze(1)  # (out,)
+        self.weight_sums = self.weight.sum(0) * self.weight_scales  # (out,), of rounded weights
         bias = torch.zeros(self.out_features) if linear.bias is None else linear.bias.detach()
         self.bias = bias.float()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         rows = x.reshape(-1, self.in_features)
-        middles, steps = grid_of_rows(rows)
-        products = torch._int_mm(to_levels(rows, middles, steps), self.weight)
+        centers, scales = centers_and_scales(rows)
+        products = torch._int_mm(quantize(rows, centers, scales), self.weight)
         # W x = W (x - m) + m W 1, for an x around m.
-        result = products.float().mul_(self.weight_steps).mul_(steps)
-        result = result.addcmul_(middles, self.weight_sums).add_(self.bias)
+        result = products.float().mul_(self.weight_scales).mul_(scales)
+        result = result.addcmul_(centers, self.weight_sums).add_(self.bias)
         return result.view(*x.shape[:-1], self.out_features)
 
 
-def grid_of_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Middle of each row's range, and the step with which its ends become -127 and 127: (n, 1)."""
+def centers_and_scales(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Center of each row's range, and the scale with which its ends become -127 and 127: (n, 1)."""
     low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
-    middles = (low + high).div_(2)
-    return middles, step_of(torch.maximum(high - middles, middles - low))
+    centers = (low + high).div_(2)
+    return centers, scale_of(torch.maximum(high - centers, centers - low))
 
 
-def step_of(largest: Tensor) -> Tensor:
-    """Step with which a value becomes 127."""
-    return (largest / LEVELS).clamp_min_(SMALLEST_STEP)  # a row of equal values has a step, too
+def scale_of(largest: Tensor) -> Tensor:
+    """Scale with which a value becomes 127."""
+    # A row of equal values has a scale, too.
+    return (largest / LARGEST_LEVEL).clamp_min_(SMALLEST_SCALE)
 
 
-def to_levels(rows: Tensor, middles: Tensor | float, steps: Tensor) -> Tensor:
-    """Round rows (n, K) to int8 multiples of their steps, counted from their middles, (n, 1)."""
+def quantize(rows: Tensor, centers: Tensor | float, scales: Tensor) -> Tensor:
+    """Round rows (n, K) to int8 multiples of their scales, counted from their centers, (n, 1)."""
     # To divide would take half as long again.
-    return (rows - middles).mul_(steps.reciprocal()).round_().to(torch.int8)
+    return (rows - centers).mul_(scales.reciprocal()).round_().to(torch.int8)
 
 
 def check_int8() -> None:
@@ -99,10 +100,10 @@ def check_int8() -> None:
 
 def _products_are_exact() -> bool:
     """Try the largest values, at which kernels for CPUs without VNNI run over."""
-    weight = torch.full((256, 16), -LEVELS, dtype=torch.int8)
-    weight[:, ::2] = LEVELS
+    weight = torch.full((256, 16), -LARGEST_LEVEL, dtype=torch.int8)
+    weight[:, ::2] = LARGEST_LEVEL
     for n_rows in (1, 64):
-        rows = torch.full((n_rows, 256), LEVELS, dtype=torch.int8)
+        rows = torch.full((n_rows, 256), LARGEST_LEVEL, dtype=torch.int8)
         if not torch.equal(torch._int_mm(rows, weight).long(), rows.long() @ weight.long()):
             return False
     return True

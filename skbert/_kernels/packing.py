@@ -37,7 +37,7 @@ PACKED_MODEL_TYPES = POSITIONS_FROM_ZERO | POSITIONS_AFTER_PAD
 
 
 def can_pack(config: Any) -> bool:
-    """Whether texts of a model with this transformers configuration may be packed."""
+    """Return whether texts of a model with this transformers configuration may be packed."""
     absolute = getattr(config, "position_embedding_type", "absolute") in ("absolute", None)
     decoder = getattr(config, "is_decoder", False)
     return config.model_type in PACKED_MODEL_TYPES and absolute and not decoder

@@ -44,7 +44,7 @@ class PrepackedLinear(nn.Module):
 
 
 def can_prepack(dtype: torch.dtype) -> bool:
-    """Whether this machine's torch has the prepacked kernels for the dtype."""
+    """Return whether this machine's torch has the prepacked kernels for the dtype."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     # is_available() says what torch was built with; enabled() what the user has switched off.

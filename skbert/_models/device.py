@@ -33,7 +33,7 @@ _last_trim = -SECONDS_PER_TRIM
 
 
 def resolve_device(device: str) -> torch.device:
-    """Give the torch device that ``device`` names.
+    """Return the torch device that ``device`` names.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def _is_available(device: torch.device) -> bool:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Give the dtype of the linear layers, and, but for int8, of all else in the forward pass.
+    """Return the dtype of the linear layers, and, but for int8, of all else in the forward pass.
 
     "auto" is float32, but bfloat16 on a CUDA device whose tensor cores compute in it
     (compute capability 8.0, Ampere, or newer).
@@ -96,7 +96,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
 
 def has_varlen_attention(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether torch has its attention for texts of varying length there, without padding.
+    """Return whether torch has its attention for texts of varying length there, without padding.
 
     That is FlashAttention (https://arxiv.org/abs/2307.08691), in half precision on a CUDA device of
     compute capability 8.0, Ampere, or newer.
@@ -113,7 +113,7 @@ def has_varlen_attention(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def float_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Give the dtype of weights as they are loaded, and of what lies between linear layers."""
+    """Return the dtype of weights as they are loaded, and of what lies between linear layers."""
     return torch.float32 if dtype == torch.int8 else dtype
 
 
@@ -169,7 +169,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def free_cached_memory(device: torch.device) -> None:
-    """Give memory that torch, or the C library, keeps for reuse back to the device."""
+    """Return memory that torch, or the C library, keeps for reuse back to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -195,7 +195,7 @@ def trim_heap(device: torch.device, *, interval: float = SECONDS_PER_TRIM) -> No
 
 @cache
 def _malloc_trim() -> Callable[[int], int] | None:
-    """Give the function of glibc, where the process runs on it."""
+    """Return the function of glibc, where the process runs on it."""
     if sys.platform != "linux":
         return None
     return getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -224,7 +224,7 @@ def gradient_scaler(device: torch.device, dtype: torch.dtype) -> torch.amp.GradS
 
 
 def has_fused_optimizer(device: torch.device) -> bool:
-    """Whether torch's optimizers have a fused kernel for the device."""
+    """Return whether torch's optimizers have a fused kernel for the device."""
     return device.type in ("cpu", "cuda")
 
 

@@ -49,7 +49,7 @@ class Encoder:
         tokens without asking the attention mask (FNet's transform, ConvBERT's convolutions).
     packed : bool
         Whether the model reads packed rows (see _kernels/packing.py), and only these; on a GPU
-        not before `ready_for_inference`.
+        not before `prepare_for_inference`.
     checkpoint : Checkpoint or None
         What was loaded; None for weights that were trained here.
     """
@@ -68,7 +68,7 @@ class Encoder:
 
     @property
     def reads_runs(self) -> bool:
-        """Whether packed rows are read run by run, as on a CPU, not all their texts at once."""
+        """Return whether packed rows are read run by run, as on a CPU, not all texts at once."""
         return self.packed and self.device.type == "cpu"
 
     @property
@@ -93,7 +93,7 @@ class Encoder:
 
 # What transformers, too, calls a tokenizer's length where none is set.
 NO_LIMIT = int(1e30)
-USUAL_LENGTH = 512  # BERT's own; taken where a checkpoint states no limit at all
+DEFAULT_LENGTH = 512  # BERT's own; taken where a checkpoint states no limit at all
 # Entries of a configuration that tell where it came from, not what the model computes.
 NAMES_OF_FILES = {"_name_or_path", "transformers_version", "architectures", "dtype"}
 
@@ -146,7 +146,7 @@ def read_packed(encoder: Encoder, *, first_tokens: bool = False) -> None:
             show_head_first_tokens(encoder.model.base_model)
 
 
-def ready_for_inference(encoder: Encoder, *, first_tokens: bool = False) -> None:
+def prepare_for_inference(encoder: Encoder, *, first_tokens: bool = False) -> None:
     """Lay the model out for its device; it cannot be trained any more.
 
     Raises
@@ -232,4 +232,4 @@ def _recommended_length(folder: Path | None, tokenizer: Any, longest: int) -> in
     """Shortest of what the position embeddings, the tokenizer and sentence-transformers say."""
     stated = folder and read_json(folder / "sentence_bert_config.json").get("max_seq_length")
     shortest = min(longest, int(tokenizer.model_max_length), int(stated or longest))
-    return shortest if shortest < NO_LIMIT else USUAL_LENGTH
+    return shortest if shortest < NO_LIMIT else DEFAULT_LENGTH

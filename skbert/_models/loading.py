@@ -133,11 +133,11 @@ def load_model(
             f"{folder} lacks {len(missing)} of the model's weights, the first is {missing[0]!r}. "
             "Its vectors would be random. Use a complete checkpoint."
         )
-    _let_go_of_file(model)
+    _detach_from_file(model)
     return model.eval(), random
 
 
-def _let_go_of_file(model: Any) -> None:
+def _detach_from_file(model: Any) -> None:
     """Copy the weights, in place, into memory of their own.
 
     They are mapped from their file, all of it for as long as one of them lives: also linear layers'
@@ -149,8 +149,8 @@ def _let_go_of_file(model: Any) -> None:
 
 
 @torch.no_grad()
-def renew_head(model: Any) -> None:
-    """Give the head new random weights, as BERT's own begin, whatever the checkpoint held.
+def reset_head(model: Any) -> None:
+    """Return the head new random weights, as BERT's own begin, whatever the checkpoint held.
 
     Rows of an old head belong to other labels, or to targets in another unit.
     """

@@ -21,7 +21,7 @@ KNOWN_STEPS = ("Transformer", "Pooling", "Normalize")
 
 
 def own_pooling(folder: Path) -> str | None:
-    """Give the pooling that the checkpoint was trained with; None if its files say nothing.
+    """Return the pooling that the checkpoint was trained with; None if its files say nothing.
 
     Raises
     ------

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from skbert._models.checkpoint import Checkpoint, files_version, find_same_checkpoint
 from skbert._models.device import float_dtype
-from skbert._models.encoder import Encoder, make_encoder, ready_for_inference
+from skbert._models.encoder import Encoder, make_encoder, prepare_for_inference
 from skbert._models.loading import load_model, load_tokenizer
 
 # Encoders of this process, shared by clones and freed with the last estimator that holds them.
 _SHARED: weakref.WeakValueDictionary[Any, Encoder] = weakref.WeakValueDictionary()
 # The last one on a CPU is held beyond that: a grid search fits one clone after another, and each
 # would load it again. A GPU's memory is too scarce for that, but for a worker between two shards.
-_KEPT: list[Encoder] = []
+_HELD: list[Encoder] = []
 _LOCK = threading.RLock()
 
 
@@ -50,11 +50,11 @@ def load_encoder(
     with _LOCK:
         encoder = _SHARED.get(key)
         if encoder is None:
-            let_go()  # first, so that two are not held at once
+            clear_held_encoder()  # first, so that two are not held at once
             encoder = _load(folder, checkpoint, device, dtype)
             _SHARED[key] = encoder
         if device.type == "cpu":
-            keep(encoder)
+            hold_encoder(encoder)
         return encoder
 
 
@@ -79,7 +79,7 @@ def load_same(
 def same_folder(
     checkpoint: Checkpoint, files: Mapping[str, NDArray[np.uint8]] | None
 ) -> Iterator[Path]:
-    """Give the folder of a checkpoint that was used before.
+    """Return the folder of a checkpoint that was used before.
 
     Files that a pickle held are put into one for as long as it is needed.
     """
@@ -96,24 +96,24 @@ def same_folder(
         yield folder
 
 
-def keep(encoder: Encoder) -> None:
-    """Hold an encoder, instead of the one held so far, until another is loaded or `let_go`."""
+def hold_encoder(encoder: Encoder) -> None:
+    """Hold an encoder, instead of the one held so far."""
     with _LOCK:
-        _KEPT[:] = [encoder]
+        _HELD[:] = [encoder]
 
 
-def kept(identity: str, device: torch.device) -> Encoder | None:
-    """Give the encoder that is held, if it is this one on this device."""
-    for encoder in list(_KEPT):
+def held_encoder(identity: str, device: torch.device) -> Encoder | None:
+    """Return the encoder that is held, if it is this one on this device."""
+    for encoder in list(_HELD):
         if encoder.device == device and encoder.identity == identity:
             return encoder
     return None
 
 
-def let_go() -> None:
+def clear_held_encoder() -> None:
     """Hold no encoder any more."""
     with _LOCK:
-        _KEPT.clear()
+        _HELD.clear()
 
 
 def _load(
@@ -125,5 +125,5 @@ def _load(
         model.pooler = None  # what it would compute is random
     encoder = make_encoder(model, tokenizer, folder, device, dtype)
     encoder.checkpoint = checkpoint
-    ready_for_inference(encoder)
+    prepare_for_inference(encoder)
     return encoder

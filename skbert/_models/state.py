@@ -107,14 +107,14 @@ def weight_tensors(state: ModelState) -> dict[str, torch.Tensor]:
 
 
 def model_config(state: ModelState) -> Any:
-    """Give the transformers configuration of a state."""
+    """Return the transformers configuration of a state."""
     from transformers import AutoConfig
 
     return AutoConfig.for_model(**json.loads(state.config))
 
 
 def tokenizer_of(state: ModelState) -> Any:
-    """Give the transformers tokenizer of a state."""
+    """Return the transformers tokenizer of a state."""
     with tempfile.TemporaryDirectory(prefix="skbert-") as name:
         for file, content in state.tokenizer.items():
             (Path(name) / file).write_text(content, encoding="utf-8")

@@ -70,7 +70,7 @@ class DistinctTexts:
         self.is_done[part.rows] = True
 
     def results(self) -> tuple[Vectors, NDArray[np.int64]]:
-        """Give the vectors, and the numbers of lost tokens, of all of the caller's texts."""
+        """Return the vectors, and the numbers of lost tokens, of all of the caller's texts."""
         assert self.is_done.all()
         firsts = self.firsts[self._which]
         again = np.flatnonzero(firsts != np.arange(len(firsts)))

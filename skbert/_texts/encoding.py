@@ -175,7 +175,7 @@ class TextTokenizer:
         TextTooLongError
             With ``overflow="error"``, for the first text that is too long.
         """
-        tokenised = self.tokenise(texts, with_offsets=with_offsets)
+        tokenised = self.tokenize(texts, with_offsets=with_offsets)
         return self.windows(
             [_body(encoding.ids, self.prefix, self.suffix) for encoding in tokenised],
             max_length=max_length,
@@ -259,7 +259,7 @@ class TextTokenizer:
             )
         return room, overlap
 
-    def tokenise(
+    def tokenize(
         self,
         texts: Sequence[str],
         *,
@@ -277,13 +277,13 @@ class TextTokenizer:
             return list(encode(clean, add_special_tokens=special_tokens))
 
 
-def chunks(*columns: Sequence[str], most_characters: int | None = None) -> Iterator[slice]:
+def chunks(*columns: Sequence[str], max_characters: int | None = None) -> Iterator[slice]:
     """Cut many rows of texts into slices that are tokenised and computed one after another."""
-    most_characters = CHUNK_CHARACTERS if most_characters is None else most_characters
+    max_characters = CHUNK_CHARACTERS if max_characters is None else max_characters
     start = characters = 0
     for position, row in enumerate(zip(*columns, strict=True)):
         length = sum(map(len, row))
-        full = position - start >= CHUNK_TEXTS or characters + length > most_characters
+        full = position - start >= CHUNK_TEXTS or characters + length > max_characters
         if full and position > start:
             yield slice(start, position)
             start, characters = position, 0
@@ -291,7 +291,7 @@ def chunks(*columns: Sequence[str], most_characters: int | None = None) -> Itera
     yield slice(start, len(columns[0]))
 
 
-def joined(parts: Sequence[Encodings]) -> Encodings:
+def concatenate(parts: Sequence[Encodings]) -> Encodings:
     """Put the encodings of chunks together."""
     if len(parts) == 1:
         return parts[0]

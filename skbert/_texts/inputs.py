@@ -38,11 +38,11 @@ class Texts:
 
     @property
     def are_pairs(self) -> bool:
-        """Whether each row holds two texts."""
+        """Return whether each row holds two texts."""
         return self.second is not None
 
     def take(self, rows: NDArray[np.int64] | slice) -> Texts:
-        """Give some of the rows."""
+        """Return some of the rows."""
         chosen = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
         second = None if self.second is None else [self.second[row] for row in chosen]
         return Texts([self.first[row] for row in chosen], second)
@@ -72,15 +72,18 @@ def check_texts(X: Any, *, missing: str = "error") -> tuple[list[str], NDArray[n
     """
     (values,) = _to_columns(X, _check_one_column)
     _check_any_rows(len(values))
-    gone = np.fromiter((is_missing(value) for value in values), bool, len(values))
-    if missing == "error" and gone.any():
+    is_missing = np.fromiter((is_missing_value(value) for value in values), bool, len(values))
+    if missing == "error" and is_missing.any():
         raise InputError(
-            _some_missing("X", gone) + 'Use missing="empty" to read them as empty texts, '
+            _some_missing("X", is_missing) + 'Use missing="empty" to read them as empty texts, '
             'missing="zero" to give them zero vectors, or fill them in, e.g. X.fillna("").'
         )
-    texts = ["" if void else value for value, void in zip(values, gone, strict=True)]
+    texts = [
+        "" if missing_here else value
+        for value, missing_here in zip(values, is_missing, strict=True)
+    ]
     _check_all_str(texts, "X[{}]")
-    return texts, gone
+    return texts, is_missing
 
 
 def check_texts_or_pairs(X: Any) -> Texts:
@@ -105,10 +108,10 @@ def check_texts_or_pairs(X: Any) -> Texts:
     _check_any_rows(len(columns[0]))
     for position, values in enumerate(columns):
         name = "X" if len(columns) == 1 else f"Column {position} of X"
-        gone = np.fromiter((is_missing(value) for value in values), bool, len(values))
-        if gone.any():
+        is_missing = np.fromiter((is_missing_value(value) for value in values), bool, len(values))
+        if is_missing.any():
             raise InputError(
-                _some_missing(name, gone)
+                _some_missing(name, is_missing)
                 + 'Fill them in, e.g. X.fillna(""), or leave these rows out.'
             )
         _check_all_str(values, "X[{}]" if len(columns) == 1 else f"X[{{}}][{position}]")
@@ -124,11 +127,11 @@ def _to_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
         )
     if hasattr(X, "shape") and hasattr(X, "columns"):
         check_columns(X.shape[1], tuple(X.shape))
-        return [list(as_plain(column)) for column in _frame_columns(X)]
+        return [list(to_list(column)) for column in _frame_columns(X)]
     if isinstance(X, list | tuple):
         return _split_rows(list(X), check_columns)
     if _is_column(X):
-        return [list(as_plain(X))]
+        return [list(to_list(X))]
     if isinstance(X, dict | set | frozenset) or not hasattr(X, "__array__"):
         raise InputError(
             f"X is of type {type(X).__name__}, expected a list, an array, or a column of texts. "
@@ -143,8 +146,8 @@ def _frame_columns(frame: Any) -> list[Any]:
     return list(frame.get_columns() if hasattr(frame, "get_columns") else frame.columns)
 
 
-def as_plain(container: Any) -> Any:
-    """Give a pyarrow, pandas, polars or numpy column as a list; anything else as it is."""
+def to_list(container: Any) -> Any:
+    """Return a pyarrow, pandas, polars or numpy column as a list; anything else as it is."""
     for method in ("to_pylist", "to_list", "tolist"):
         if hasattr(container, method):
             return getattr(container, method)()
@@ -199,7 +202,7 @@ def _refuse_two_columns_as_rows(rows: list[Any]) -> None:
 
 
 def _is_column(value: Any) -> bool:
-    """Whether a value is a pandas, polars or pyarrow column."""
+    """Return whether a value is a pandas, polars or pyarrow column."""
     return hasattr(value, "to_pylist") or hasattr(value, "to_list")
 
 
@@ -227,8 +230,8 @@ def _check_any_rows(n_rows: int) -> None:
         )
 
 
-def is_missing(value: Any) -> bool:
-    """Whether a cell is None, NaN, NaT or pandas.NA."""
+def is_missing_value(value: Any) -> bool:
+    """Return whether a cell is None, NaN, NaT or pandas.NA."""
     # pandas is not a dependency, and pandas.isna would be asked about every value.
     if value is None:
         return True
@@ -237,10 +240,10 @@ def is_missing(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-def _some_missing(name: str, gone: NDArray[np.bool_]) -> str:
+def _some_missing(name: str, is_missing: NDArray[np.bool_]) -> str:
     return (
-        f"{name} has {int(gone.sum())} missing value(s), the first at position "
-        f"{int(gone.argmax())}. "
+        f"{name} has {int(is_missing.sum())} missing value(s), the first at position "
+        f"{int(is_missing.argmax())}. "
     )
 
 

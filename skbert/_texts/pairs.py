@@ -173,12 +173,12 @@ def _bodies(
     tokenizer: TextTokenizer, texts: Sequence[str], with_offsets: bool
 ) -> list[tuple[list[int], list[tuple[int, int]]]]:
     """Ids and, if asked for, offsets of whole texts, without special tokens."""
-    encodings = tokenizer.tokenise(texts, with_offsets=with_offsets, special_tokens=False)
+    encodings = tokenizer.tokenize(texts, with_offsets=with_offsets, special_tokens=False)
     return [(encoding.ids, encoding.offsets if with_offsets else []) for encoding in encodings]
 
 
 def _kept(tokenizer: TextTokenizer, tokens: list[T], n_kept: int) -> list[T]:
-    """Give what truncation leaves of a text's tokens."""
+    """Return what truncation leaves of a text's tokens."""
     return tokens[len(tokens) - n_kept :] if tokenizer.keep_end else tokens[:n_kept]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from skbert._exceptions import InputError
-from skbert._texts.inputs import Texts, as_plain, check_texts_or_pairs, is_missing
+from skbert._texts.inputs import Texts, check_texts_or_pairs, is_missing_value, to_list
 
 ANSWER_FORMS = (
     "a str, a list of acceptable str, (text, start), "
@@ -75,7 +75,7 @@ def check_answers(y: Any, n_questions: int) -> list[Gold]:
     """
     if y is None:
         raise InputError("This estimator requires y to be passed, but the target y is None.")
-    y = as_plain(y)
+    y = to_list(y)
     if isinstance(y, str | Mapping) or not isinstance(y, Sequence):
         raise InputError(f"y is of type {type(y).__name__}, expected a list, each {ANSWER_FORMS}.")
     if len(y) != n_questions:
@@ -89,7 +89,7 @@ def check_answers(y: Any, n_questions: int) -> list[Gold]:
 def _gold(answer: Any, position: int) -> Gold:
     texts, start = _parts(answer)
     if all(isinstance(text, str) for text in texts):
-        if is_missing(start):
+        if is_missing_value(start):
             return Gold([text for text in texts if text], None)
         # 3.0 too: a column of starts with gaps is one of floats.
         whole = isinstance(start, numbers.Real) and not isinstance(start, bool | np.bool_)
@@ -101,15 +101,15 @@ def _gold(answer: Any, position: int) -> Gold:
 
 
 def _parts(answer: Any) -> tuple[list[Any], Any]:
-    """Give the acceptable texts, and where the first begins, as the user gave them."""
+    """Return the acceptable texts, and where the first begins, as the user gave them."""
     if isinstance(answer, np.ndarray):
         answer = answer.tolist()
     if isinstance(answer, Mapping) and "text" in answer:
         text, start = answer["text"], answer.get("answer_start")
         if _is_list(text):  # as in SQuAD's own files
             return list(text), next(iter(start), None) if _is_list(start) else start
-        return ([] if is_missing(text) else [text]), start
-    if is_missing(answer):
+        return ([] if is_missing_value(text) else [text]), start
+    if is_missing_value(answer):
         return [], None
     if _is_list(answer):
         if len(answer) == 2 and isinstance(answer[0], str) and not isinstance(answer[1], str):

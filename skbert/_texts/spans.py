@@ -58,9 +58,9 @@ def encode_questions(
             f"max_length={max_length} leaves no room for a question and its context. Use at least "
             f"{template.n_special_tokens + 2}."
         )
-    asked = tokenizer.tokenise(questions, special_tokens=False)
+    asked = tokenizer.tokenize(questions, special_tokens=False)
     distinct = list(dict.fromkeys(contexts))  # many questions may share a context
-    tokenised = tokenizer.tokenise(distinct, with_offsets=True, special_tokens=False)
+    tokenised = tokenizer.tokenize(distinct, with_offsets=True, special_tokens=False)
     read = dict(zip(distinct, tokenised, strict=True))
     windows: list[list[int]] = []
     segments: list[list[int]] = []
@@ -211,7 +211,7 @@ def normalize_answer(text: str) -> str:
 
 
 def exact(predicted: str, acceptable: Sequence[str]) -> float:
-    """Whether an answer is one of the acceptable ones after normalisation; "" for none."""
+    """Return whether an answer is one of the acceptable ones after normalisation; "" for none."""
     normal = normalize_answer(predicted)
     return float(any(normal == normalize_answer(text) for text in acceptable))
 

@@ -48,7 +48,7 @@ def encode_words(
 
 
 def word_backend(backend: Tokenizer) -> Tokenizer:
-    """Give a tokenizer that reads each word as one that follows a space: a copy where need be.
+    """Return a tokenizer that reads each word as one that follows a space: a copy where need be.
 
     Only byte-level tokenizers (RoBERTa's) tell ``word`` and `` word`` apart; all their words but
     the first of a text are of the second kind. The space goes before whole words: where others
@@ -110,7 +110,7 @@ def split_words(tokenizer: TextTokenizer, texts: Sequence[str]) -> list[list[tup
     Some tokenizers count the space before a word to it, or make words of spaces; these are cut.
     """
     result = []
-    tokenised = tokenizer.tokenise(texts, with_offsets=True, special_tokens=False)
+    tokenised = tokenizer.tokenize(texts, with_offsets=True, special_tokens=False)
     for text, encoding in zip(texts, tokenised, strict=True):
         spans: dict[int, tuple[int, int]] = {}
         for word, (start, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
@@ -151,7 +151,7 @@ class Entity(NamedTuple):
 
 
 def is_bio(labels: Sequence[Any]) -> bool:
-    """Whether labels are of the kinds B-…, I-… and O, with at least one entity among them."""
+    """Return whether labels are B-…, I-… and O, with at least one entity among them."""
     kinds = [str(label).partition("-") for label in labels]
     outside = all(prefix in ("B", "I") and kind for prefix, _, kind in kinds if prefix != "O")
     return outside and any(prefix in ("B", "I") for prefix, _, _ in kinds)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skbert._exceptions import InputError
-from skbert._texts.inputs import as_plain, is_missing
+from skbert._texts.inputs import is_missing_value, to_list
 
 
 def check_sentences(X: Any) -> list[list[str]]:
@@ -64,7 +64,7 @@ def check_word_labels(y: Any, sentences: Sequence[Sequence[str]]) -> list[list[A
                 f"Sentence {position} has {len(sentence)} words, but y[{position}] has {len(row)} "
                 "labels. Give every word one label."
             )
-        if any(map(is_missing, row)):
+        if any(map(is_missing_value, row)):
             raise InputError(f"y[{position}] has a missing label. Give every word one label.")
     return labels
 
@@ -111,7 +111,7 @@ def _rows(container: Any, name: str, expected: str) -> list[list[Any]]:
         )
     if isinstance(container, np.ndarray) and _holds_a_column_of_lists(container):
         container = container[:, 0]
-    container = as_plain(container)
+    container = to_list(container)
     if not isinstance(container, list | tuple):
         raise InputError(
             f"{name} is of type {type(container).__name__}, expected {expected}: a list of lists."
@@ -120,7 +120,7 @@ def _rows(container: Any, name: str, expected: str) -> list[list[Any]]:
 
 
 def _holds_a_column_of_lists(array: NDArray[Any]) -> bool:
-    """Whether an array is what ``to_numpy`` makes of a one-column frame of lists."""
+    """Return whether an array is what ``to_numpy`` makes of a one-column frame of lists."""
     is_column = array.dtype == object and array.ndim == 2 and array.shape[1] == 1 and len(array)
     return bool(is_column) and isinstance(array[0, 0], list | tuple | np.ndarray)
 
@@ -131,7 +131,7 @@ def _row(row: Any, place: str) -> list[Any]:
             f"{place} is a single {type(row).__name__}, expected a list of words or labels. Split "
             "it first, e.g. text.split(); predict_entities reads plain strings."
         )
-    row = as_plain(row)
+    row = to_list(row)
     if not isinstance(row, list | tuple):
         raise InputError(
             f"{place} is {row!r} ({type(row).__name__}), expected a list of words or labels."

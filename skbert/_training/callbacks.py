@@ -22,7 +22,7 @@ except ImportError:  # scikit-learn < 1.9: estimators have no `set_callbacks`
 
 
 class FitCallbacks:
-    """Tells scikit-learn's callbacks about a fit and its epochs; a `Watcher` of the training.
+    """Tells scikit-learn's callbacks about a fit and its epochs; a `Callback` of the training.
 
     Parameters
     ----------
@@ -51,13 +51,15 @@ class FitCallbacks:
             self.context = estimator._init_callback_context(max_subtasks=n_epochs)
             self.context.call_on_fit_task_begin(estimator=estimator, **data)
 
-    def epoch_begins(self) -> None:
+    def on_epoch_begin(self) -> None:
         """Begin a subtask."""
         if self.context is not None:
             self.epoch = self.context.subcontext(task_name="epoch")
             self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
-    def epoch_ends(self, entry: dict[str, float], weights: Callable[[], dict[str, Tensor]]) -> bool:
+    def on_epoch_end(
+        self, entry: dict[str, float], weights: Callable[[], dict[str, Tensor]]
+    ) -> bool:
         """End the subtask; give whether a callback asks to stop."""
         if self.context is None:
             return False
@@ -69,7 +71,7 @@ class FitCallbacks:
             )
         )
 
-    def fit_ends(self) -> None:
+    def on_fit_end(self) -> None:
         """End the task of the whole fit."""
         if self.context is not None:
             self.context.call_on_fit_task_end(
@@ -78,6 +80,6 @@ class FitCallbacks:
 
 
 def callback_data(X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
-    """Give what scikit-learn's callbacks may ask for."""
+    """Return what scikit-learn's callbacks may ask for."""
     metadata = None if sample_weight is None else {"sample_weight": sample_weight}
     return {"X": X, "y": y, "metadata": metadata}

@@ -34,7 +34,7 @@ from skbert._training.freezing import set_training_mode
 from skbert._training.optimization import Recipe, learning_rate_at, make_optimizer, shuffled_batches
 
 # The losses of this many updates are looked at together: a look waits for the GPU.
-UPDATES_PER_LOOK = 16
+LOG_EVERY = 16
 
 
 class Objective(Protocol):
@@ -46,18 +46,20 @@ class Objective(Protocol):
         The logits have one row a window or, where the head reads tokens, one a token.
         """
 
-    def n_terms(self, rows: NDArray[np.int64]) -> float:
+    def divisor(self, rows: NDArray[np.int64]) -> float:
         """By how much to divide the summed losses of some windows."""
 
 
-class Watcher(Protocol):
+class Callback(Protocol):
     """Who is told about epochs."""
 
-    def epoch_begins(self) -> None:
+    def on_epoch_begin(self) -> None:
         """Be told that an epoch begins."""
 
-    def epoch_ends(self, entry: dict[str, float], weights: Callable[[], dict[str, Tensor]]) -> bool:
-        """Give whether to stop; `weights` copies the model's weights as they are now."""
+    def on_epoch_end(
+        self, entry: dict[str, float], weights: Callable[[], dict[str, Tensor]]
+    ) -> bool:
+        """Return whether to stop; `weights` copies the model's weights as they are now."""
 
 
 class Validation(Protocol):
@@ -95,7 +97,7 @@ def train(
     *,
     validate: Validation | None = None,
     unseen: Encodings | None = None,
-    watcher: Watcher | None = None,
+    callback: Callback | None = None,
     progress: Callable[[int, float | None], Any] = lambda n_windows, loss: None,
 ) -> list[dict[str, float]]:
     """Train a model in place.
@@ -115,7 +117,7 @@ def train(
         ``recipe.patience`` epochs without a better one.
     unseen : Encodings, default=None
         What the validation reads, if it reads other words.
-    watcher : Watcher, default=None
+    callback : Callback, default=None
         Told about each epoch; training stops where it says so.
     progress : callable, optional
         Told how many windows were read and, from time to time, their loss.
@@ -145,14 +147,14 @@ def train(
     best = _Best()
     try:
         for epoch in range(1, n_epochs + 1):
-            if watcher is not None:
-                watcher.epoch_begins()
+            if callback is not None:
+                callback.on_epoch_begin()
             entry = {"epoch": epoch, **_train_epoch(trainer, epoch)}
             if validate is not None:
                 entry |= _validated(trainer, validate)
-                best.look_at(entry, trainer)
+                best.update(entry, trainer)
             history.append(entry)
-            stop = watcher is not None and watcher.epoch_ends(entry, partial(_weights, trainer))
+            stop = callback is not None and callback.on_epoch_end(entry, partial(_weights, trainer))
             if stop or best.n_epochs_no_change >= recipe.patience:
                 break
     except KeyboardInterrupt:
@@ -227,10 +229,10 @@ def _train_epoch(trainer: _Trainer, epoch: int) -> dict[str, float]:
         together = batches[start : start + trainer.recipe.accumulation]
         _set_learning_rate(trainer)
         _update(trainer, together)
-        is_time = len(trainer.losses) == UPDATES_PER_LOOK
-        loss = _look_at_losses(trainer) if is_time else None
+        is_time = len(trainer.losses) == LOG_EVERY
+        loss = _log_losses(trainer) if is_time else None
         trainer.progress(sum(map(len, together)), loss)
-    trainer.progress(0, _look_at_losses(trainer))
+    trainer.progress(0, _log_losses(trainer))
     return {
         "loss": float(np.mean(trainer.epoch_losses)),
         "learning_rate": learning_rate_at(trainer.recipe, trainer.step - 1, trainer.n_updates),
@@ -239,10 +241,10 @@ def _train_epoch(trainer: _Trainer, epoch: int) -> dict[str, float]:
 
 def _update(trainer: _Trainer, batches: list[NDArray[np.int64]]) -> None:
     """Change the weights once, by the mean loss of one or several batches."""
-    n_terms = max(1, sum(trainer.objective.n_terms(rows) for rows in batches))
+    divisor = max(1, sum(trainer.objective.divisor(rows) for rows in batches))
     losses = []
     for rows in batches:
-        loss = _batch_loss(trainer, rows) / n_terms
+        loss = _batch_loss(trainer, rows) / divisor
         trainer.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
     _clip_gradients(trainer)
@@ -295,7 +297,7 @@ def _set_learning_rate(trainer: _Trainer) -> None:
             trainer.decay *= 1 - group["lr"] * group["weight_decay"]
 
 
-def _look_at_losses(trainer: _Trainer) -> float | None:
+def _log_losses(trainer: _Trainer) -> float | None:
     """Fetch the losses since the last look; refuse those that are no numbers."""
     if not trainer.losses:
         return None
@@ -329,7 +331,7 @@ class _Best:
     decay: float = 1.0
     n_epochs_no_change: float = -math.inf
 
-    def look_at(self, entry: dict[str, float], trainer: _Trainer) -> None:
+    def update(self, entry: dict[str, float], trainer: _Trainer) -> None:
         rank = (entry["validation_score"], -entry["validation_loss"])
         if rank > self.rank:
             self.rank, self.n_epochs_no_change = rank, 0

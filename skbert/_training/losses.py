@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from skbert._inference.batching import joined_tokens
+from skbert._inference.batching import gather_tokens
 from skbert._texts.encoding import Encodings
 
 # (logits (n, K), targets) → one loss a row, (n,).
@@ -68,7 +68,7 @@ class WeightedRows:
         chosen = torch.from_numpy(rows).to(logits.device)
         return (self.row_loss(logits, self.targets[chosen]) * self.weights[chosen]).sum()
 
-    def n_terms(self, rows: NDArray[np.int64]) -> float:
+    def divisor(self, rows: NDArray[np.int64]) -> float:
         """Rows, whatever their weights."""
         return len(rows)
 
@@ -98,12 +98,12 @@ class LabelledPieces:
 
     def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Losses of the labelled pieces of some windows, summed; logits (T, K)."""
-        labels = torch.from_numpy(joined_tokens(self.labels, self.bounds, rows)).to(self.device)
+        labels = torch.from_numpy(gather_tokens(self.labels, self.bounds, rows)).to(self.device)
         return functional.cross_entropy(logits, labels, reduction="sum")
 
-    def n_terms(self, rows: NDArray[np.int64]) -> float:
+    def divisor(self, rows: NDArray[np.int64]) -> float:
         """Labelled pieces in some windows."""
-        return int((joined_tokens(self.labels, self.bounds, rows) >= 0).sum())
+        return int((gather_tokens(self.labels, self.bounds, rows) >= 0).sum())
 
 
 class SpanPositions:
@@ -132,11 +132,11 @@ class SpanPositions:
         positions = torch.from_numpy(self.positions[rows]).to(self.device)
         return functional.cross_entropy(padded, positions, reduction="sum") / 2
 
-    def n_terms(self, rows: NDArray[np.int64]) -> float:
+    def divisor(self, rows: NDArray[np.int64]) -> float:
         """Windows."""
         return len(rows)
 
     def mean(self, logits: Tensor) -> float:
         """Mean loss of all windows."""
         rows = np.arange(len(self.lengths))
-        return float(self.loss(logits, rows) / self.n_terms(rows))
+        return float(self.loss(logits, rows) / self.divisor(rows))

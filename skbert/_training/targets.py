@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from skbert._exceptions import InputError
-from skbert._texts.inputs import is_missing
+from skbert._texts.inputs import is_missing_value
 from skbert._training.losses import RowLoss, binary_cross_entropy, cross_entropy, squared_error
 
 
@@ -90,7 +90,7 @@ def _refuse_missing_labels(y: Any) -> None:
     values = np.asarray(y, dtype=object)
     if values.ndim == 0 or values.size != len(values):
         return
-    missing = [row for row, label in enumerate(values.ravel().tolist()) if is_missing(label)]
+    missing = [row for row, label in enumerate(values.ravel().tolist()) if is_missing_value(label)]
     if missing:
         raise InputError(
             f"y has {len(missing)} missing label(s), the first at position {missing[0]}. Leave "
@@ -98,7 +98,7 @@ def _refuse_missing_labels(y: Any) -> None:
         )
 
 
-def in_order(labels: Any, columns: NDArray[np.int64] | None) -> Any:
+def reorder(labels: Any, columns: NDArray[np.int64] | None) -> Any:
     """Put sorted labels into the order of a head in which label j stands in ``columns[j]``."""
     if columns is None:
         return labels

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skbert._inference.loop import work_ahead
+from skbert._inference.loop import prefetch
 from skbert._models.encoder import Encoder
-from skbert._texts.encoding import Encodings, TextTokenizer, chunks, joined
+from skbert._texts.encoding import Encodings, TextTokenizer, chunks, concatenate
 from skbert._texts.inputs import Texts
 from skbert._texts.pairs import encode_pairs
 from skbert._training.loop import Objective
@@ -41,7 +41,7 @@ class Task(Protocol):
     def objective(
         self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
     ) -> Objective:
-        """Give the loss of these encodings of some rows."""
+        """Return the loss of these encodings of some rows."""
 
     def evaluate(
         self, logits: NDArray[np.float32], encodings: Encodings, rows: NDArray[np.int64]
@@ -70,7 +70,7 @@ class TextTask:
     def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
         """As `Task.encode`."""
         texts = self.texts.take(rows)
-        return joined(list(encoded(encoder.tokenizer, texts, max_length, encoder.device)))
+        return concatenate(list(encoded(encoder.tokenizer, texts, max_length, encoder.device)))
 
     def objective(
         self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
@@ -100,4 +100,4 @@ def encoded(
         return encode_pairs(tokenizer, chunk.first, chunk.second, max_length=max_length)
 
     columns = [texts.first] if texts.second is None else [texts.first, texts.second]
-    yield from work_ahead(encode, chunks(*columns), device=device)
+    yield from prefetch(encode, chunks(*columns), device=device)

@@ -342,7 +342,7 @@ import numpy as np
 from skbert import BertEmbedder
 from skbert._estimators import embedder as _embedder
 from tests.cache.test_cache import many_texts
-_embedder.WRITTEN_AT_ONCE = 2_000
+_embedder.CHARACTERS_PER_WRITE = 2_000
 path, model, first, n_writes = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 write = _embedder.store
 

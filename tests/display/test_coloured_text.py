@@ -18,7 +18,7 @@ from skbert._display.coloured_text import (
     largest_importance,
     paragraphs_to_html,
 )
-from skbert._display.reading import Word
+from skbert._display.tokenized_example import Word
 
 
 @pytest.mark.parametrize(

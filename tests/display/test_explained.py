@@ -15,7 +15,7 @@ from skbert import (
     ParameterError,
 )
 from skbert._display.explained import choose_value
-from skbert._display.reading import read_one
+from skbert._display.tokenized_example import tokenize_one
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TEXT = ["the cat sat on the mat"]
@@ -29,11 +29,11 @@ def reader(tiny_bert):
 
 
 def chosen(estimator, X, target=None):
-    return choose_value(estimator, read_one(estimator, X), target)
+    return choose_value(estimator, tokenize_one(estimator, X), target)
 
 
 def logits_of(estimator, X):
-    reading = read_one(estimator, X)
+    reading = tokenize_one(estimator, X)
     return torch.from_numpy(estimator._run(estimator._loaded(), reading.encodings)), reading
 
 

@@ -37,10 +37,10 @@ class NumericRows:
         table = validate_data(self, X, reset=reset, dtype=np.float64)
         return super()._check_X(rows_to_texts(table), reset=reset)
 
-    def _forget_fit(self) -> None:
+    def _reset(self) -> None:
         # What the hook has set belongs to the new fit.
         kept = {k: v for k, v in vars(self).items() if k in ("n_features_in_", "feature_names_in_")}
-        super()._forget_fit()
+        super()._reset()
         vars(self).update(kept)
 
     def __sklearn_tags__(self) -> Any:

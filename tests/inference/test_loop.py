@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from skbert import BertEmbedder, DeviceError, inspect_tokens
 from skbert._inference import loop as inference_module
-from skbert._inference.loop import work_ahead
+from skbert._inference.loop import prefetch
 from skbert._models import device as _device
 from skbert._models import encoder as loading_module
 from skbert._models.device import (
@@ -99,11 +99,11 @@ def test_small_budget_makes_many_batches_and_the_same_vectors(embedder):
 @pytest.mark.parametrize("pooling", ["mean", "max", "cls", "pooler"])
 def test_finished_batches_hold_only_their_results(embedder, pooling, monkeypatch):
     """While later batches run, no token vectors of earlier ones stay in memory."""
-    in_order, held = inference_module._in_order, []
+    reorder, held = inference_module._in_order, []
 
     def spy(done: list[torch.Tensor], *rest: Any) -> Any:
         held.extend((block.untyped_storage().nbytes(), 4 * block.numel()) for block in done)
-        return in_order(done, *rest)
+        return reorder(done, *rest)
 
     monkeypatch.setattr(inference_module, "_in_order", spy)
     embedder.set_params(pooling=pooling).fit(["a"]).transform(MANY)
@@ -218,7 +218,7 @@ def test_other_errors_of_the_model_are_not_swallowed(embedder):
 @pytest.mark.parametrize("device", [CPU, CUDA], ids=str)
 @pytest.mark.parametrize("n_items", [0, 1, 2, 3, 10])
 def test_work_ahead_is_a_map(device, n_items):
-    assert list(work_ahead(lambda x: x * x, range(n_items), device=device)) == [
+    assert list(prefetch(lambda x: x * x, range(n_items), device=device)) == [
         x * x for x in range(n_items)
     ]
 
@@ -233,7 +233,7 @@ def test_work_runs_ahead_of_a_gpu():
         started[item].set()
         return item
 
-    results = work_ahead(work, range(4), device=CUDA)
+    results = prefetch(work, range(4), device=CUDA)
     assert next(results) == 0
     assert started[1].wait(timeout=10)
     time.sleep(0.02)
@@ -244,7 +244,7 @@ def test_work_runs_ahead_of_a_gpu():
 
 def test_work_is_not_ahead_on_a_cpu():
     seen = []
-    results = work_ahead(lambda item: seen.append(item) or item, range(3), device=CPU)
+    results = prefetch(lambda item: seen.append(item) or item, range(3), device=CPU)
     assert next(results) == 0
     assert seen == [0]
     assert threading.active_count() >= 1
@@ -258,7 +258,7 @@ def test_error_in_the_work_reaches_the_caller_in_its_turn(device):
             raise KeyError("item 2")
         return item
 
-    results = work_ahead(work, range(5), device=device)
+    results = prefetch(work, range(5), device=device)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(KeyError, match="item 2"):
         next(results)
@@ -266,10 +266,10 @@ def test_error_in_the_work_reaches_the_caller_in_its_turn(device):
 
 def test_no_thread_is_left_behind():
     before = threading.active_count()
-    results = work_ahead(lambda item: item, range(5), device=CUDA)
+    results = prefetch(lambda item: item, range(5), device=CUDA)
     next(results)
     results.close()
-    list(work_ahead(lambda item: item, range(5), device=CUDA))
+    list(prefetch(lambda item: item, range(5), device=CUDA))
     assert threading.active_count() == before
 
 

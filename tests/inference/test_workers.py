@@ -7,6 +7,7 @@ import pickle
 import shutil
 import signal
 from dataclasses import replace
+from importlib import import_module
 
 import joblib
 import numpy as np
@@ -178,12 +179,12 @@ class TestJob:
         assert b"torch" not in stored
 
     def test_weights_are_loaded_once_for_many_shards(self, job, monkeypatch):
-        _shared_encoders.let_go()
+        _shared_encoders.clear_held_encoder()
         loads, load = [], _workers.load_same
 
         def load_as_on_a_gpu(*place):
             loads.append(load(*place))
-            _shared_encoders.let_go()  # what is loaded to a GPU is held by nobody
+            _shared_encoders.clear_held_encoder()  # what is loaded to a GPU is held by nobody
             return loads[-1]
 
         monkeypatch.setattr(_workers, "load_same", load_as_on_a_gpu)
@@ -232,8 +233,8 @@ class TestDask:
             assert_same(embedder.transform(X), expected)
             assert_same(embedder.transform(X), expected)
         assert cache.info()["misses"] == len(X)
-        kept = client.run(lambda: len(__import__("skbert")._shared_encoders._KEPT))
-        assert list(kept.values()) == [1, 1]  # both worked, and each holds the weights once
+        held = client.run(lambda: len(import_module("skbert._models.shared")._HELD))
+        assert list(held.values()) == [1, 1]  # both worked, and each holds the weights once
 
     def test_killed_worker_loses_nothing(self, client, tiny_bert, tmp_path, monkeypatch):
         X = many_texts(200, seed=1)

@@ -18,7 +18,13 @@ from skbert import (
     BertTokenClassifier,
 )
 from skbert._exceptions import DeviceError, ParameterError
-from skbert._kernels.int8 import Int8Linear, check_int8, grid_of_rows, to_levels, use_int8_layers
+from skbert._kernels.int8 import (
+    Int8Linear,
+    centers_and_scales,
+    check_int8,
+    quantize,
+    use_int8_layers,
+)
 from skbert._models import device as device_module
 from skbert._models.device import resolve_precision, token_budget
 
@@ -63,17 +69,17 @@ def test_weights_are_rounded_with_a_step_for_each_output():
     expected = [[127, -63, 0, 2], [-127, 2, 64, 1], [0, 0, 0, 0]]
     assert layer.weight.dtype == torch.int8
     assert layer.weight.T.tolist() == expected
-    torch.testing.assert_close(layer.weight_steps[:2], torch.tensor([0.01, 2.0]))
+    torch.testing.assert_close(layer.weight_scales[:2], torch.tensor([0.01, 2.0]))
     torch.testing.assert_close(layer.weight_sums, torch.tensor([0.66, -120.0, 0.0]))
     assert layer.bias.tolist() == [1.0, 2.0, 3.0]
 
 
 def test_inputs_are_rounded_with_a_step_for_each_row_around_its_middle():
     x = torch.tensor([[26.4, 1.0, 3.0], [-2.54, 0.03, 2.54], [7.0, 7.0, 7.0]])
-    middles, steps = grid_of_rows(x)
+    middles, steps = centers_and_scales(x)
     torch.testing.assert_close(middles, torch.tensor([[13.7], [0.0], [7.0]]))
     torch.testing.assert_close(steps[:2], torch.tensor([[0.1], [0.02]]))
-    levels = to_levels(x, middles, steps)
+    levels = quantize(x, middles, steps)
     assert levels.tolist() == [[127, -127, -107], [-127, 2, 127], [0, 0, 0]]
 
 

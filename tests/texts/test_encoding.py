@@ -238,13 +238,13 @@ def test_window_without_room_is_refused(tokenizer, max_length, overflow):
 @given(
     sizes=st.lists(st.integers(0, 12), max_size=30),
     most_texts=st.integers(1, 6),
-    most_characters=st.integers(1, 20),
+    max_characters=st.integers(1, 20),
 )
-def test_chunks_hold_every_text_once_and_stay_small(sizes, most_texts, most_characters):
+def test_chunks_hold_every_text_once_and_stay_small(sizes, most_texts, max_characters):
     texts = ["x" * size for size in sizes]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding_module, "CHUNK_TEXTS", most_texts)
-        patch.setattr(encoding_module, "CHUNK_CHARACTERS", most_characters)
+        patch.setattr(encoding_module, "CHUNK_CHARACTERS", max_characters)
         parts = list(chunks(texts))
     assert [text for part in parts for text in texts[part]] == texts
     assert [part.stop for part in parts[:-1]] == [part.start for part in parts[1:]]
@@ -252,10 +252,10 @@ def test_chunks_hold_every_text_once_and_stay_small(sizes, most_texts, most_char
         inside = sizes[part]
         assert inside or not texts
         assert len(inside) <= most_texts
-        assert len(inside) == 1 or sum(inside) <= most_characters
+        assert len(inside) == 1 or sum(inside) <= max_characters
     for part, following in pairwise(parts):  # none is cut smaller than it must be
         inside = sizes[part]
-        full = len(inside) == most_texts or sum(inside) + sizes[following.start] > most_characters
+        full = len(inside) == most_texts or sum(inside) + sizes[following.start] > max_characters
         assert full
 
 

@@ -19,7 +19,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from skbert import BertClassifier, CheckpointError, InputError, ParameterError, TruncationWarning
 from skbert._models import encoder as encoder_module
-from skbert._texts.encoding import Encodings, TextTokenizer, chunks, joined
+from skbert._texts.encoding import Encodings, TextTokenizer, chunks, concatenate
 from skbert._texts.pairs import encode_pairs, longest_first, pair_template
 from tests.conftest import WORDS, save_tokenizer, vocabulary
 
@@ -221,7 +221,7 @@ def test_encodings_of_chunks_join_with_their_segments(tiny_reference, monkeypatc
     ]
     assert len(parts) == 5
     whole = encode_pairs(tokenizer, TEXTS, second, max_length=20)
-    together = joined(parts)
+    together = concatenate(parts)
     for name in ("ids", "bounds", "owned", "text_bounds", "lost_tokens", "segments"):
         np.testing.assert_array_equal(getattr(together, name), getattr(whole, name), err_msg=name)
 

@@ -283,7 +283,7 @@ def test_the_loss_by_hand(tokenizer):
         given_rows = torch.cat([logits[ours.bounds[r] : ours.bounds[r + 1]] for r in rows])
         loss = objective.loss(given_rows, np.array(rows))
         np.testing.assert_allclose(float(loss), expected / 2, rtol=1e-6)
-        assert objective.n_terms(np.array(rows)) == len(rows)
+        assert objective.divisor(np.array(rows)) == len(rows)
     np.testing.assert_allclose(objective.mean(logits), (of_first + of_second) / 4, rtol=1e-6)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from skbert._texts.encoding import Encodings, TextTokenizer, joined
+from skbert._texts.encoding import Encodings, TextTokenizer, concatenate
 from skbert._texts.word_labels import (
     IGNORED,
     encode_words,
@@ -298,7 +298,7 @@ def test_encodings_of_chunks_join(tokenizer):
     whole = encode_words(tokenizer, SENTENCES, max_length=8)
     parts = [encode_words(tokenizer, [sentence], max_length=8) for sentence in SENTENCES]
     for name in ("ids", "bounds", "owned", "text_bounds", "first_pieces"):
-        np.testing.assert_array_equal(getattr(joined(parts), name), getattr(whole, name))
+        np.testing.assert_array_equal(getattr(concatenate(parts), name), getattr(whole, name))
 
 
 # Texts → words ----------------------------------------------------------------------------------

@@ -462,19 +462,19 @@ def test_watcher_sees_whole_weights_and_may_stop(tiny_bert):
     encoder = trainable(tiny_bert)
     seen = []
 
-    class Watcher:
+    class Callback:
         n_begun = 0
 
-        def epoch_begins(self) -> None:
+        def on_epoch_begin(self) -> None:
             self.n_begun += 1
 
-        def epoch_ends(self, entry: dict[str, float], weights: Any) -> bool:
+        def on_epoch_end(self, entry: dict[str, float], weights: Any) -> bool:
             seen.append(weights())
             return entry["epoch"] == 2
 
-    watcher = Watcher()
+    callback = Callback()
     shapes = {name: tensor.shape for name, tensor in weights_of(encoder).items()}
-    assert len(run(encoder, RECIPE, watcher=watcher)) == watcher.n_begun == 2
+    assert len(run(encoder, RECIPE, callback=callback)) == callback.n_begun == 2
     assert {name: tensor.shape for name, tensor in seen[0].items()} == shapes
     for name, tensor in encoder.model.state_dict().items():
         assert torch.equal(seen[1][name], tensor), name

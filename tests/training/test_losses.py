@@ -70,7 +70,7 @@ def test_large_logits_do_not_overflow():
 def test_sum_of_weighted_losses_divided_by_rows_is_the_weighted_mean():
     weights = [1.0, 2.0, 0.5, 4.0]
     weighted = objective(weights)
-    loss = weighted.loss(tensor(LOGITS), ALL) / weighted.n_terms(ALL)
+    loss = weighted.loss(tensor(LOGITS), ALL) / weighted.divisor(ALL)
     assert loss.item() == pytest.approx(np.average(BY_HAND, weights=weights), rel=1e-6)
     assert weighted.mean(LOGITS, ALL) == pytest.approx(np.average(BY_HAND, weights=weights))
 
@@ -81,7 +81,7 @@ def test_weights_of_a_batch_are_relative_to_all_rows():
     rows = np.array([3, 1])
     loss = weighted.loss(tensor(LOGITS[rows]), rows)
     assert loss.item() == pytest.approx(BY_HAND[3] + BY_HAND[1], rel=1e-6)
-    assert weighted.n_terms(rows) == 2
+    assert weighted.divisor(rows) == 2
     weighted = objective([1.0, 2.0, 3.0, 10.0])
     loss = weighted.loss(tensor(LOGITS[rows]), rows)
     assert loss.item() == pytest.approx((10 * BY_HAND[3] + 2 * BY_HAND[1]) / 4, rel=1e-6)
@@ -119,7 +119,7 @@ def test_weight_is_repetition():
     repeated = np.array([0, 1, 1, 2, 2, 2, 3])
     weighted = objective([1.0, 2.0, 3.0, 1.0])
     plain = WeightedRows(cross_entropy, CODES[repeated], np.ones(7), CPU)
-    loss = weighted.loss(tensor(LOGITS), ALL) / weighted.n_terms(ALL)
+    loss = weighted.loss(tensor(LOGITS), ALL) / weighted.divisor(ALL)
     expected = plain.loss(tensor(LOGITS[repeated]), np.arange(7)) / 7
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 

@@ -34,7 +34,7 @@ class Word(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class TokenizedExample:
     """A row of X as the model reads it, in one or several windows.
 
     Attributes
@@ -64,11 +64,11 @@ class Reading:
         return len(self.encodings.lengths)
 
     def tokens_of(self, window: int) -> slice:
-        """Give the place of a window's tokens among those of all windows."""
+        """Return the place of a window's tokens among those of all windows."""
         return slice(*self.encodings.bounds[window : window + 2].tolist())
 
     def pieces(self, window: int, tokenizer: TextTokenizer) -> list[str]:
-        """Give the tokens of a window as the vocabulary writes them."""
+        """Return the tokens of a window as the vocabulary writes them."""
         ids = self.encodings.ids[self.tokens_of(window)].tolist()
         return [str(tokenizer.backend.id_to_token(index)) for index in ids]
 
@@ -98,7 +98,7 @@ class Reading:
         return owners
 
 
-def read_one(estimator: Any, X: Any) -> Reading:
+def tokenize_one(estimator: Any, X: Any) -> TokenizedExample:
     """Read the only row of X as an estimator does.
 
     Raises
@@ -113,20 +113,20 @@ def read_one(estimator: Any, X: Any) -> Reading:
     TruncationWarning
         If a part of the row is not read.
     """
-    reader = next((read for kind, read in READERS.items() if isinstance(estimator, kind)), None)
-    if reader is None:
+    tokenize = next((read for kind, read in TOKENIZE.items() if isinstance(estimator, kind)), None)
+    if tokenize is None:
         raise ParameterError(
             f"estimator is a {type(estimator).__name__}, expected one of skbert's own. Of a "
             "Pipeline pass its last step: pipeline[-1]."
         )
     check_is_fitted(estimator)
     estimator._check_params()
-    reading: Reading = reader(estimator, X)
-    warn_of_truncation(reading.encodings.lost_tokens, estimator.max_length_, SHORTEN)
-    return reading
+    example: TokenizedExample = tokenize(estimator, X)
+    warn_of_truncation(example.encodings.lost_tokens, estimator.max_length_, SHORTEN)
+    return example
 
 
-def _read_text(estimator: Any, X: Any) -> Reading:
+def _tokenize_text(estimator: Any, X: Any) -> TokenizedExample:
     clean = estimator._check_X(X, reset=False)
     texts = Texts(clean[0]) if isinstance(estimator, BertEmbedder) else clean
     _check_one(len(texts))
@@ -134,10 +134,10 @@ def _read_text(estimator: Any, X: Any) -> Reading:
     encodings, _ = encodings_with_offsets(estimator, tokenizer, texts)
     sequences = token_sequences(encodings, tokenizer)
     names = ("first text", "second text") if texts.are_pairs else ("",)
-    return Reading(_row(texts), encodings, encodings.offsets, sequences, names)
+    return TokenizedExample(_row(texts), encodings, encodings.offsets, sequences, names)
 
 
-def _read_question(estimator: BertQuestionAnswerer, X: Any) -> Reading:
+def _tokenize_question(estimator: BertQuestionAnswerer, X: Any) -> TokenizedExample:
     texts = estimator._check_X(X, reset=False)
     _check_one(len(texts))
     assert texts.second is not None
@@ -152,19 +152,19 @@ def _read_question(estimator: BertQuestionAnswerer, X: Any) -> Reading:
     return _with_question_offsets(_row(texts), encodings, tokenizer)
 
 
-def _read_words(estimator: BertTokenClassifier, X: Any) -> Reading:
+def _tokenize_words(estimator: BertTokenClassifier, X: Any) -> TokenizedExample:
     sentences = estimator._check_X(X, reset=False)
     _check_one(len(sentences))
     tokenizer = estimator._loaded().tokenizer
     encodings = encode_words(tokenizer, sentences, max_length=estimator.max_length_)
     sequences = token_sequences(encodings, tokenizer)
-    return Reading((" ".join(sentences[0]),), encodings, None, sequences, ("",))
+    return TokenizedExample((" ".join(sentences[0]),), encodings, None, sequences, ("",))
 
 
-READERS = {
-    BertEmbedder | BertClassifier | BertRegressor: _read_text,
-    BertQuestionAnswerer: _read_question,
-    BertTokenClassifier: _read_words,
+TOKENIZE = {
+    BertEmbedder | BertClassifier | BertRegressor: _tokenize_text,
+    BertQuestionAnswerer: _tokenize_question,
+    BertTokenClassifier: _tokenize_words,
 }
 
 
@@ -182,11 +182,11 @@ def _row(texts: Texts) -> tuple[str, ...]:
 
 def _with_question_offsets(
     texts: tuple[str, ...], encodings: Encodings, tokenizer: TextTokenizer
-) -> Reading:
+) -> TokenizedExample:
     """Find the question's offsets, which `encode_questions` leaves out, and the sequences."""
     assert encodings.offsets is not None
     template = pair_template(tokenizer)
-    (asked,) = tokenizer.tokenise(texts[:1], with_offsets=True, special_tokens=False)
+    (asked,) = tokenizer.tokenize(texts[:1], with_offsets=True, special_tokens=False)
     n_asked = len(asked.ids) - int(encodings.lost_tokens[0])
     offsets, sequences = [], []
     for start, stop in zip(encodings.bounds[:-1], encodings.bounds[1:], strict=True):
@@ -196,6 +196,6 @@ def _with_question_offsets(
         offsets += template.around(asked.offsets[:n_asked], of_context, (0, 0))
         sequences += template.around([0] * n_asked, [1] * n_read, -1)
     names = ("question", "context")
-    return Reading(
+    return TokenizedExample(
         texts, encodings, np.array(offsets, np.int64), np.array(sequences, np.int8), names
     )

@@ -15,7 +15,7 @@ from skbert import (
     ParameterError,
     TruncationWarning,
 )
-from skbert._display.reading import read_one
+from skbert._display.tokenized_example import tokenize_one
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONTEXT = "The cat sat on the mat. " * 12
@@ -41,7 +41,7 @@ def check_offsets(reading, tokenizer):
 
 
 def test_single_text(film_classifier):
-    reading = read_one(film_classifier, ["Unbelievable, the cat!"])
+    reading = tokenize_one(film_classifier, ["Unbelievable, the cat!"])
     tokenizer = film_classifier._loaded().tokenizer
     check_offsets(reading, tokenizer)
     words = reading.words(tokenizer)
@@ -54,7 +54,7 @@ def test_single_text(film_classifier):
 def test_pair(tiny_bert):
     pairs = [("The cat!", "a dog"), ("a", "b")]
     classifier = BertClassifier(tiny_bert, max_epochs=1, min_steps=0).fit(pairs, [0, 1])
-    reading = read_one(classifier, pairs[:1])
+    reading = tokenize_one(classifier, pairs[:1])
     tokenizer = classifier._loaded().tokenizer
     check_offsets(reading, tokenizer)
     words = reading.words(tokenizer)
@@ -65,7 +65,7 @@ def test_pair(tiny_bert):
 
 
 def test_question_in_windows(reader):
-    reading = read_one(reader, [("Where is it?", CONTEXT)])
+    reading = tokenize_one(reader, [("Where is it?", CONTEXT)])
     tokenizer = reader._loaded().tokenizer
     assert reading.n_windows > 2
     check_offsets(reading, tokenizer)
@@ -79,7 +79,7 @@ def test_question_in_windows(reader):
 
 def test_question_that_is_cut(reader):
     with pytest.warns(TruncationWarning):
-        reading = read_one(reader, [("the cat " * 12, "a mat")])
+        reading = tokenize_one(reader, [("the cat " * 12, "a mat")])
     check_offsets(reading, reader._loaded().tokenizer)
     assert (reading.sequences == 0).sum() == 10
 
@@ -87,7 +87,7 @@ def test_question_that_is_cut(reader):
 def test_words_of_a_tagger(tiny_bert):
     X = [["the", "unbelievable", "cat"], ["a", "dog"]]
     tagger = BertTokenClassifier(tiny_bert, max_epochs=1, min_steps=0)
-    reading = read_one(tagger.fit(X, [["x", "y", "x"], ["x", "y"]]), X[:1])
+    reading = tokenize_one(tagger.fit(X, [["x", "y", "x"], ["x", "y"]]), X[:1])
     pieces = reading.pieces(0, tagger._loaded().tokenizer)
     assert pieces == ["[CLS]", "the", "un", "##believ", "##able", "cat", "[SEP]"]
 
@@ -95,14 +95,14 @@ def test_words_of_a_tagger(tiny_bert):
 def test_truncated_text_is_warned_of(tiny_bert):
     embedder = BertEmbedder(tiny_bert, max_length=5).fit(["a"])
     with pytest.warns(TruncationWarning, match="3 of their tokens"):
-        reading = read_one(embedder, ["the cat sat on the mat"])
+        reading = tokenize_one(embedder, ["the cat sat on the mat"])
     words = reading.words(embedder._loaded().tokenizer)
     assert len(words) == 6
     assert reading.word_of_tokens(0, words).tolist() == [-1, 0, 1, 2, -1]
 
 
 def test_tokens_of_mere_space_count_to_the_next_word(film_classifier):
-    reading = read_one(film_classifier, ["the cat"])
+    reading = tokenize_one(film_classifier, ["the cat"])
     reading.offsets[2] = 3, 4  # "cat" became the space before it
     words = reading.words(film_classifier._loaded().tokenizer)
     assert reading.word_of_tokens(0, words).tolist() == [-1, 0, -1, -1]
@@ -112,12 +112,12 @@ def test_tokens_of_mere_space_count_to_the_next_word(film_classifier):
 
 def test_several_rows_are_refused(film_classifier):
     with pytest.raises(InputError, match=r"X has 2 rows, expected one.*Pass X\[:1\]"):
-        read_one(film_classifier, ["a", "b"])
+        tokenize_one(film_classifier, ["a", "b"])
     with pytest.raises(InputError, match="single str"):
-        read_one(film_classifier, "a text")
+        tokenize_one(film_classifier, "a text")
 
 
 def test_other_estimators_are_refused(tiny_bert):
     pipeline = make_pipeline(BertEmbedder(tiny_bert)).fit(["a"])
     with pytest.raises(ParameterError, match=r"is a Pipeline.*last step"):
-        read_one(pipeline, ["a"])
+        tokenize_one(pipeline, ["a"])
