@@ -2,9 +2,9 @@
 
 Weights are rounded once, with one scale for each output (a row of the weight matrix); a layer's
 inputs at each call, with one scale for each token, as ZeroQuant does
-(https://arxiv.org/abs/2206.01861). A scale for the whole batch would be faster still, but then a text's
-vector would depend on the texts beside it, and one large value would cost all tokens their precision.
-Scales of the tokens themselves need no sample texts either.
+(https://arxiv.org/abs/2206.01861). A scale for the whole batch would be faster still, but then a
+text's vector would depend on the texts beside it, and one large value would cost all tokens their
+precision. Scales of the tokens themselves need no sample texts either.
 
 A token's levels lie around the center of its own range. Most ranges are lopsided, by an outlier or
 because GELU ends at -0.17: levels around 0 would leave many of them unused. With MiniLM, texts of

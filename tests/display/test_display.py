@@ -66,7 +66,7 @@ def test_has_the_form_of_a_display(cls):
 def test_docstring_examples(name):
     matplotlib = pytest.importorskip("matplotlib")
     pytest.importorskip("captum")
-    module = importlib.import_module(f"skbert._{name}_display")
+    module = importlib.import_module(f"skbert._display.{name}")
     report: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     with matplotlib.rc_context({"backend": "agg"}):
