@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skbert._display.plain_model import plain_model
 from skbert._display.tokenized_example import tokenize_one
-from skbert._estimators.base import is_integer
+from skbert._estimators.parameters import is_integer
 from skbert._exceptions import CheckpointError, InputError, ParameterError
 from skbert._inference.batching import pad_batch
 from skbert._inference.loop import model_inputs

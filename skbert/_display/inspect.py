@@ -17,9 +17,10 @@ from skbert._estimators.trained import SHORTEN
 from skbert._exceptions import ParameterError
 from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._optional import import_optional
-from skbert._texts.encoding import Encodings, TextTokenizer
+from skbert._texts.encoding import TextTokenizer
 from skbert._texts.inputs import Texts, check_texts_or_pairs
 from skbert._texts.pairs import PairEncodings, encode_pairs
+from skbert._texts.windows import Encodings
 
 COLUMNS = "text window token id sequence segment attention_mask start end".split()
 

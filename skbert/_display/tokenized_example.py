@@ -18,11 +18,13 @@ from skbert._estimators.regressor import BertRegressor
 from skbert._estimators.token_classifier import BertTokenClassifier
 from skbert._estimators.trained import SHORTEN
 from skbert._exceptions import InputError, ParameterError
-from skbert._texts.encoding import Encodings, TextTokenizer
+from skbert._texts.encoding import TextTokenizer
 from skbert._texts.inputs import Texts
 from skbert._texts.pairs import pair_template
 from skbert._texts.spans import encode_questions
-from skbert._texts.word_labels import encode_words, split_words
+from skbert._texts.windows import Encodings
+from skbert._texts.word_boundaries import split_words
+from skbert._texts.word_labels import encode_words
 
 
 class Word(NamedTuple):

@@ -11,8 +11,8 @@ from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skbert._estimators.base import Rule
 from skbert._estimators.fine_tuned import FineTunedEstimator
+from skbert._estimators.parameters import Rule
 from skbert._exceptions import CheckpointError
 from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._models.state import model_config

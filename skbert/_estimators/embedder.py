@@ -15,15 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from skbert._cache.cache import EmbeddingCache, as_cache
 from skbert._cache.entries import look_up, store
 from skbert._cache.file import check
-from skbert._estimators.base import (
-    READ_WHOLE,
+from skbert._estimators.base import READ_WHOLE, BertEstimator, warn_of_truncation
+from skbert._estimators.parameters import (
     SHARED_RULES,
     TRUE_OR_FALSE,
-    BertEstimator,
     Rule,
     is_integer,
     one_of,
-    warn_of_truncation,
     whole_number,
 )
 from skbert._exceptions import ParameterError

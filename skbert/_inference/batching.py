@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skbert._kernels.packing import Runs
-from skbert._texts.encoding import Encodings
+from skbert._texts.windows import Encodings
 
 # Rows of up to so many tokens are filled up to a multiple of so many; longer ones to a multiple
 # of a sixteenth of the power of two below.

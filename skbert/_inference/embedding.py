@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skbert._inference.loop import Head, HiddenStates, Progress, prefetch, run_batches
+from skbert._inference.chunks import prefetch
+from skbert._inference.loop import Head, HiddenStates, Progress, run_batches
 from skbert._inference.pooling import POOLINGS, every_token, l2_normalize, merge_windows
 from skbert._models.encoder import Encoder
 from skbert._texts.distinct import Embedded, Vectors
-from skbert._texts.encoding import Encodings, TextTokenizer, chunks
+from skbert._texts.encoding import TextTokenizer, chunks
+from skbert._texts.windows import Encodings
 
 # Part of every cache key. Add one where the same settings give other vectors than before.
 VECTORS_VERSION = 1

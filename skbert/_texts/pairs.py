@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skbert._exceptions import CheckpointError, ParameterError
-from skbert._texts.encoding import Encodings, TextTokenizer, cumulative
+from skbert._texts.encoding import TextTokenizer
+from skbert._texts.windows import Encodings, cumulative
 
 T = TypeVar("T")
 

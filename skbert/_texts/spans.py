@@ -5,9 +5,6 @@ Letters: C context tokens of a window.
 
 from __future__ import annotations
 
-import re
-import string
-from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, pairwise
 from typing import NamedTuple
@@ -16,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skbert._exceptions import ParameterError
-from skbert._texts.encoding import Encodings, TextTokenizer, cumulative, window_spans
+from skbert._texts.encoding import TextTokenizer
 from skbert._texts.pairs import pair_template
-
-ARTICLES = re.compile(r"\b(a|an|the)\b")
-PUNCTUATION = str.maketrans("", "", string.punctuation)
+from skbert._texts.windows import Encodings, cumulative, window_spans
 
 
 class Span(NamedTuple):
@@ -199,31 +194,3 @@ def merged_spans(windows: Sequence[list[Span]], n_best: int) -> list[Span]:
     for span in sorted(chain.from_iterable(windows), key=lambda span: -span.score):
         best.setdefault((span.start, span.end), span)
     return list(best.values())[:n_best]
-
-
-def normalize_answer(text: str) -> str:
-    """Lower case, without punctuation, articles and extra space, as SQuAD's evaluation does.
-
-    Rajpurkar et al. (2016), "SQuAD: 100,000+ Questions for Machine Comprehension of Text",
-    https://arxiv.org/abs/1606.05250
-    """
-    return " ".join(ARTICLES.sub(" ", text.lower().translate(PUNCTUATION)).split())
-
-
-def exact(predicted: str, acceptable: Sequence[str]) -> float:
-    """Return whether an answer is one of the acceptable ones after normalisation; "" for none."""
-    normal = normalize_answer(predicted)
-    return float(any(normal == normalize_answer(text) for text in acceptable))
-
-
-def f1(predicted: str, acceptable: Sequence[str]) -> float:
-    """Best F1 of words against the acceptable answers; "" for none."""
-    return max(_word_f1(predicted, text) for text in acceptable)
-
-
-def _word_f1(predicted: str, true: str) -> float:
-    guess, gold = normalize_answer(predicted).split(), normalize_answer(true).split()
-    if not guess or not gold:
-        return float(guess == gold)
-    common = sum((Counter(guess) & Counter(gold)).values())
-    return 2 * common / (len(guess) + len(gold))

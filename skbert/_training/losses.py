@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from skbert._inference.batching import gather_tokens
-from skbert._texts.encoding import Encodings
+from skbert._texts.windows import Encodings
 
 # (logits (n, K), targets) → one loss a row, (n,).
 RowLoss = Callable[[Tensor, Tensor], Tensor]

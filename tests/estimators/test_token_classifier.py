@@ -27,7 +27,6 @@ from torch import nn
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from skbert import BertTokenClassifier, CheckpointError, Entity, InputError
-from skbert._estimators.token_classifier import WordTask
 from skbert._inference.batching import pad_batch
 from skbert._models import encoder as encoder_module
 from skbert._models.device import seeded
@@ -35,6 +34,7 @@ from skbert._models.loading import load_config, load_model
 from skbert._texts.word_labels import encode_words, piece_labels
 from skbert._training.losses import LabelledPieces
 from skbert._training.optimization import shuffled_batches
+from skbert._training.word_task import WordTask
 from tests.conftest import WORDS
 from tests.texts.test_pairs import roberta_tokenizer
 

@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from skbert import BertEmbedder, DeviceError, inspect_tokens
 from skbert._inference import loop as inference_module
-from skbert._inference.loop import prefetch
+from skbert._inference.chunks import prefetch
 from skbert._models import device as _device
 from skbert._models import encoder as loading_module
 from skbert._models.device import (

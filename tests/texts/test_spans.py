@@ -12,19 +12,11 @@ from hypothesis import strategies as st
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from skbert import ParameterError
-from skbert._estimators.question_answerer import best_threshold
 from skbert._texts.encoding import TextTokenizer
-from skbert._texts.spans import (
-    Span,
-    answer_positions,
-    best_spans,
-    encode_questions,
-    exact,
-    f1,
-    merged_spans,
-    normalize_answer,
-)
+from skbert._texts.spans import Span, answer_positions, best_spans, encode_questions, merged_spans
+from skbert._texts.squad import exact_match, f1_score, normalize_answer
 from skbert._training.losses import SpanPositions
+from skbert._training.null_threshold import best_threshold
 from tests.conftest import WORDS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -343,8 +335,8 @@ def test_normalisation(text, expected):
     ],
 )
 def test_measures(predicted, acceptable, f1_by_hand, exact_by_hand):
-    assert f1(predicted, acceptable) == pytest.approx(f1_by_hand)
-    assert exact(predicted, acceptable) == exact_by_hand
+    assert f1_score(predicted, acceptable) == pytest.approx(f1_by_hand)
+    assert exact_match(predicted, acceptable) == exact_by_hand
 
 
 @pytest.mark.parametrize("seed", range(30))

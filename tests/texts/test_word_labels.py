@@ -14,16 +14,11 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from skbert._texts.encoding import Encodings, TextTokenizer, concatenate
-from skbert._texts.word_labels import (
-    IGNORED,
-    encode_words,
-    entity_f1,
-    entity_spans,
-    is_bio,
-    piece_labels,
-    split_words,
-)
+from skbert._texts.encoding import TextTokenizer
+from skbert._texts.entities import entity_f1, entity_spans, is_bio
+from skbert._texts.windows import Encodings, concatenate
+from skbert._texts.word_boundaries import split_words
+from skbert._texts.word_labels import IGNORED, encode_words, piece_labels
 from tests.conftest import WORDS, save_tokenizer
 from tests.texts.test_pairs import roberta_tokenizer
 

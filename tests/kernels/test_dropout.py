@@ -13,15 +13,11 @@ from torch import nn
 
 from skbert import BertClassifier
 from skbert._kernels import fast_layers as fast_layers_module
-from skbert._kernels.fast_layers import (
-    LEVELS,
-    FastDropout,
-    OneDnnLinear,
-    UsedRows,
-    dropout,
-    use_fast_layers,
-)
+from skbert._kernels.dropout import LEVELS, FastDropout, dropout
+from skbert._kernels.linear import OneDnnLinear
 from skbert._kernels.prepacked import can_prepack
+from skbert._kernels.training_layers import use_fast_layers
+from skbert._kernels.used_rows import UsedRows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
