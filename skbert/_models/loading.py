@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from skbert._exceptions import CheckpointError
+from skbert._models.device import forked_generator
 
 VOCABULARY_FILES = (
     "tokenizer.json",
@@ -109,7 +110,7 @@ def load_model(
 
     try:
         # Weights that are missing get random values: not from the caller's generator.
-        with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        with forked_generator(), quiet_transformers():
             model, info = getattr(transformers, auto_class).from_pretrained(
                 folder,
                 config=config,
@@ -180,7 +181,7 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
     dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     dtype = torch.float32 if len(dtypes) > 1 else dtypes.pop()
     try:
-        with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        with forked_generator(), quiet_transformers():
             model, info = model_class.from_pretrained(
                 None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
             )
@@ -197,6 +198,7 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
 
 
 # Both settings are the whole process's: of two threads, each would restore what the other set.
+# A thread that will draw random numbers takes `forked_generator` first: a fit holds that already.
 _QUIET = threading.RLock()
 
 
