@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skbert._exceptions import DeviceError
+from skbert._exceptions import DeviceError, SkbertError
 from skbert._inference.batching import (
     PackedBatch,
     PaddedBatch,
@@ -25,9 +25,11 @@ from skbert._inference.batching import (
     pad_batch,
     padded_places,
 )
+from skbert._inference.finite import check_finite
 from skbert._kernels.packing import packed_inputs
 from skbert._models import device as _device
 from skbert._models.encoder import Encoder
+from skbert._models.trials import MODEL_ERRORS, unreadable
 from skbert._texts.windows import Encodings
 
 S = TypeVar("S")
@@ -106,7 +108,10 @@ def run_batches(
     Raises
     ------
     DeviceError
-        If the device's memory does not hold even a batch of one window.
+        If the device's memory does not hold even a batch of one window, or numbers overflow in its
+        precision.
+    CheckpointError
+        If the weights give numbers that are not finite.
     """
     order = length_order(encodings)
     lengths = encodings.lengths[order]
@@ -133,7 +138,9 @@ def run_batches(
         start = stop
     _device.synchronize(encoder.device)
     _device.trim_heap(encoder.device)
-    return _in_order(done, order, rows_per_window)
+    result = _in_order(done, order, rows_per_window)
+    check_finite(result, encoder)
+    return result
 
 
 def _try_batch(
@@ -161,9 +168,7 @@ def _forward_at_once(
         if encoder.packed
         else pad_batch(encodings, rows, encoder.tokenizer.pad_id)
     )
-    output = encoder.model(
-        **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
-    )
+    output = run_model(encoder, batch, output_hidden_states=_needs_all_layers(encoder, outputs))
     vectors = _token_vectors(output, encoder, outputs)
     if _is_one_a_window(vectors, outputs):
         yield vectors, None
@@ -184,9 +189,7 @@ def _forward_runs(
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Return a block for each run of equally long windows, as `_forward_at_once` does for all."""
     batch = pack_batch(encodings, rows, fill_to=encoder.max_tokens)
-    output = encoder.model(
-        **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
-    )
+    output = run_model(encoder, batch, output_hidden_states=_needs_all_layers(encoder, outputs))
     vectors = _token_vectors(output, encoder, outputs)
     if _is_one_a_window(vectors, outputs):
         yield vectors[: len(rows)], None
@@ -210,6 +213,27 @@ def _pooler_output(encoder: Encoder, vectors: Tensor) -> Tensor:
     return encoder.model.pooler(states).float().unsqueeze(1)
 
 
+def run_model(encoder: Encoder, batch: PaddedBatch | PackedBatch, **options: Any) -> Any:
+    """Return what the model gives for a batch.
+
+    Raises
+    ------
+    CheckpointError
+        If transformers' model cannot compute it.
+    """
+    inputs = model_inputs(batch, encoder)
+    try:
+        if not encoder.needs_autocast:
+            return encoder.model(**inputs, **options)
+        with _device.autocast(encoder.device, encoder.dtype):
+            return encoder.model(**inputs, **options)
+    except (torch.OutOfMemoryError, SkbertError):
+        raise
+    except MODEL_ERRORS as error:
+        n_texts, length = batch.ids.shape
+        raise unreadable(encoder.model, f"{n_texts} text(s) of {length} tokens", error) from error
+
+
 def model_inputs(batch: PaddedBatch | PackedBatch, encoder: Encoder) -> dict[str, Any]:
     """Keyword arguments of the model for a batch, on its device."""
     inputs: dict[str, Any] = {"input_ids": batch.ids}
@@ -221,6 +245,9 @@ def model_inputs(batch: PaddedBatch | PackedBatch, encoder: Encoder) -> dict[str
         )
     elif batch.mask is not None:
         inputs["attention_mask"] = batch.mask
+    elif bool((batch.ids == encoder.tokenizer.pad_id).any()):
+        # A text spells the padding token out, which XLM would take for padding.
+        inputs["attention_mask"] = torch.ones_like(batch.ids)
     return _device.all_to_device(inputs, encoder.device)
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from skbert._exceptions import DeviceError
-from skbert._kernels.prepacked import can_prepack
+from skbert._kernels.prepacked import can_prepack, reads_weight
 
 # -127 to 127: a scale reaches equally far on both sides, and -128 stays unused.
 LARGEST_LEVEL = 127
@@ -118,5 +118,5 @@ def use_int8_layers(model: nn.Module) -> None:
     stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     for module in {part for stack in stacks for part in stack.modules()}:
         for name, child in list(module.named_children()):
-            if type(child) is nn.Linear:
+            if type(child) is nn.Linear and not reads_weight(type(module), name):
                 setattr(module, name, Int8Linear(child))

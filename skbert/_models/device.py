@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from skbert._exceptions import DeviceError
+from skbert._exceptions import DeviceError, ParameterError
 
 PRECISIONS = {
     "float32": torch.float32,
@@ -249,7 +249,20 @@ def has_fused_optimizer(device: torch.device) -> bool:
 
 
 def switch_checkpointing(model: Any, *, on: bool) -> None:
-    """Let a transformers model compute activations again when it needs them, or keep them."""
+    """Let a transformers model compute activations again when it needs them, or keep them.
+
+    Raises
+    ------
+    ParameterError
+        If models of its type cannot.
+    """
+    if on and not model.supports_gradient_checkpointing:
+        raise ParameterError(
+            "gradient_checkpointing=True: transformers' models of type "
+            f"{model.config.model_type!r} cannot compute activations again. Use "
+            "gradient_checkpointing=False with a smaller train_batch_size and "
+            "gradient_accumulation."
+        )
     if hasattr(model, "activation_checkpointing_enable"):  # the name from transformers 5.x on
         enable, disable = (
             model.activation_checkpointing_enable,

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from skbert._exceptions import CheckpointError
+from skbert._models.architectures import find_model_class
 from skbert._models.device import forked_generator
 
 VOCABULARY_FILES = (
@@ -106,17 +107,16 @@ def load_model(
     CheckpointError
         If weights of the encoder are missing, or it is of an unknown architecture.
     """
-    import transformers
-
+    config = load_config(folder) if config is None else config
+    model_class = find_model_class(config, auto_class)
     try:
         # Weights that are missing get random values: not from the caller's generator.
         with forked_generator(), quiet_transformers():
-            model, info = getattr(transformers, auto_class).from_pretrained(
+            model, info = model_class.from_pretrained(
                 folder,
                 config=config,
                 dtype=dtype,
                 use_safetensors=True,
-                trust_remote_code=False,
                 local_files_only=True,
                 ignore_mismatched_sizes=auto_class != "AutoModel",
                 output_loading_info=True,
@@ -175,9 +175,7 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
     CheckpointError
         If they are not those of a model with this configuration.
     """
-    import transformers
-
-    model_class = getattr(transformers, auto_class)._model_mapping[type(config)]
+    model_class = find_model_class(config, auto_class)
     dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     dtype = torch.float32 if len(dtypes) > 1 else dtypes.pop()
     try:

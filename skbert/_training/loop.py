@@ -25,7 +25,7 @@ from skbert._exceptions import (
     stacklevel_of_caller,
 )
 from skbert._inference.batching import PaddedBatch, pack_batch, pad_batch
-from skbert._inference.loop import logits_of, model_inputs
+from skbert._inference.loop import logits_of, run_model
 from skbert._kernels.training_layers import use_fast_layers
 from skbert._kernels.used_rows import UsedRows
 from skbert._models import device as _device
@@ -243,7 +243,7 @@ def _pass_loss(trainer: _Trainer, rows: NDArray[np.int64]) -> Tensor:
         else pad_batch(encodings, rows, encoder.tokenizer.pad_id)
     )
     with _device.autocast(encoder.device, encoder.dtype):
-        logits = logits_of(encoder.model(**model_inputs(batch, encoder)))
+        logits = logits_of(run_model(encoder, batch))
     if logits.ndim == 3:  # one row a token, without padding
         mask = batch.mask if isinstance(batch, PaddedBatch) else None
         is_token = slice(None) if mask is None else mask.to(logits.device) > 0
