@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -73,14 +72,32 @@ def check_classes(y: Any) -> tuple[NDArray[Any], NDArray[Any], bool]:
         indicator = y.toarray() if sparse.issparse(y) else np.asarray(y)
         return np.arange(indicator.shape[1]), indicator.astype(np.float32), True
     check_classification_targets(y)
-    labels = LabelEncoder()
-    codes = labels.fit_transform(column_or_1d(y, warn=True))
-    if len(labels.classes_) < 2:
+    classes, codes = sorted_classes(column_or_1d(y, warn=True))
+    if len(classes) < 2:
         raise InputError(
-            f"y holds only one class ({labels.classes_.tolist()[0]!r}), expected at least 2 "
+            f"y holds only one class ({classes.tolist()[0]!r}), expected at least 2 "
             "classes. Pass texts of the other classes, too."
         )
-    return labels.classes_, codes.astype(np.int64), False
+    return classes, codes, False
+
+
+def sorted_classes(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the distinct labels, sorted, and the place of each label among them.
+
+    Raises
+    ------
+    InputError
+        If they cannot be sorted, since they are of several types.
+    """
+    try:
+        classes, codes = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        kinds = ", ".join(sorted({type(label).__name__ for label in labels.tolist()}))
+        raise InputError(
+            f"The labels in y are of the types {kinds}, which cannot be sorted; expected one type. "
+            "Convert them, e.g. with str()."
+        ) from error
+    return classes, codes.astype(np.int64)
 
 
 def _refuse_missing_labels(y: Any) -> None:
