@@ -1,1 +1,1 @@
-"""Fitted estimators and vectors in; pictures, tables of tokens and explanations of one prediction out."""
+"""Fitted estimators and vectors in; pictures, tables and explanations of predictions out."""

@@ -193,7 +193,7 @@ class BertTokenClassifier(FineTunedEstimator):
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.object_]:
-        """Probabilities of the labels of each word.
+        """Return probabilities of the labels of each word.
 
         Parameters
         ----------

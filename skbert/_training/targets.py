@@ -123,7 +123,7 @@ def reorder(labels: Any, columns: NDArray[np.int64] | None) -> Any:
 
 
 def label_config(labels: Sequence[Any]) -> dict[str, Any]:
-    """Names of a head's outputs, in its order, as transformers' configurations have them."""
+    """Return names of a head's outputs, in its order, as transformers' configurations have them."""
     names = [str(label) for label in labels]
     return {
         "id2label": dict(enumerate(names)),
@@ -134,7 +134,7 @@ def label_config(labels: Sequence[Any]) -> dict[str, Any]:
 def class_targets(
     labels: Sequence[str] | NDArray[Any], codes: NDArray[Any], multilabel: bool
 ) -> Targets:
-    """Targets of a classification; ``codes`` count in the order of ``labels``."""
+    """Return targets of a classification; ``codes`` count in the order of ``labels``."""
     config = {
         **label_config(np.asarray(labels).tolist()),
         "problem_type": "multi_label_classification"
@@ -184,7 +184,7 @@ def check_numbers(y: Any) -> NDArray[np.float64]:
 
 
 def number_targets(values: NDArray[np.float64]) -> Targets:
-    """Targets of a regression, standardised, shape (n_texts, n_outputs)."""
+    """Return targets of a regression, standardised, shape (n_texts, n_outputs)."""
     names = [f"LABEL_{output}" for output in range(values.shape[1])]
     config = {**label_config(names), "problem_type": "regression"}
     return Targets(values.astype(np.float32), squared_error, _r2, config)
