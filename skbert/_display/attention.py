@@ -211,7 +211,7 @@ def _check_place(layer: Any, head: Any, config: Any) -> tuple[int, int | None]:
 
 @torch.no_grad()
 def _attention(estimator: Any, inputs: dict[str, Any], layer: int) -> NDArray[np.float32]:
-    """Attention weights of a layer, (n_heads, n_tokens, n_tokens)."""
+    """Return attention weights of a layer, (n_heads, n_tokens, n_tokens)."""
     try:
         model = plain_model(estimator, attention="eager")
         layers = model(**inputs, output_attentions=True).attentions

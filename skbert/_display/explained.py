@@ -123,7 +123,7 @@ def _of_answer(
 def _best_window(
     example: TokenizedExample, logits: NDArray[np.float32], start: int, end: int
 ) -> tuple[int, int, int]:
-    """Window whose logits count for an answer, and the answer's first and last token in it.
+    """Return window whose logits count for an answer, and the answer's first and last token in it.
 
     "No answer" is the token [CLS] of the window that is least sure of it.
     """

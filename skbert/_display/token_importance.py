@@ -254,7 +254,7 @@ class TokenImportanceDisplay:
         return paragraphs_to_html(self._title(), self._paragraphs())
 
     def _paragraphs(self) -> list[tuple[str, list[Piece]]]:
-        """Headings and pieces of the texts."""
+        """Return headings and pieces of the texts."""
         result = []
         for number, text in enumerate(self.texts):
             chosen = [k for k, word in enumerate(self.words) if word.text == number]

@@ -83,7 +83,7 @@ class TokenizedExample:
         ]
 
     def word_of_tokens(self, window: int, words: list[Word]) -> NDArray[np.int64]:
-        """Which of the words each token of a window is a part of, -1 for special tokens.
+        """Return which of the words each token of a window is a part of, -1 for special tokens.
 
         A token of mere space, which some tokenizers make, counts to the word behind it.
         """

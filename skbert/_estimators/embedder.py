@@ -287,7 +287,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         return results
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        """Clean texts → distinct → looked up → computed → written → in the caller's order."""
+        """Embed clean texts: distinct → looked up → computed → written → in the caller's order."""
         encoder, settings, cache = self._loaded(), self._settings(), as_cache(self.cache)
         distinct = DistinctTexts(texts, self.n_features_out_, settings.pooling is not None)
         keys = [] if cache is None else cache_keys(encoder, settings, distinct.texts)
@@ -388,7 +388,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
 
     @available_if(_gives_one_vector_a_text)
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Names of the features: ``bertembedder0``, ``bertembedder1``, ...
+        """Return names of the features: ``bertembedder0``, ``bertembedder1``, ...
 
         Parameters
         ----------

@@ -155,7 +155,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         callbacks.on_fit_end()
 
     def _hold_out(self, task: Task, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows to train on and rows to validate on; those of weight zero are in neither."""
+        """Return rows to train on and rows to validate on; those of weight zero are in neither."""
         rows = np.flatnonzero(task.weights)
         if not self.early_stopping:
             return rows, rows[:0]
@@ -186,7 +186,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         return self._state
 
     def _head_columns(self, names: list[str]) -> NDArray[np.int64] | None:
-        """Where each sorted label stands in the head that a warm start continues.
+        """Return where each sorted label stands in the head that a warm start continues.
 
         None where the head has their order, as it always has but in checkpoints made elsewhere.
         """
@@ -260,7 +260,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
 
 
 def _attributes(encoder: Encoder, tokenizer: Any, weights: dict[str, torch.Tensor]) -> Any:
-    """Attributes of an estimator that predicts with the weights of the moment."""
+    """Return attributes of an estimator that predicts with the weights of the moment."""
     return {"_state": state_of(encoder.model, tokenizer, weights)}
 
 

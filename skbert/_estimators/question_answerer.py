@@ -382,7 +382,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
     def _rows_to_tune_on(
         self, starts: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows to train on and rows, if needed, to tune the null threshold on."""
+        """Return rows to train on and rows, if needed, to tune the null threshold on."""
         rows = np.arange(len(starts))
         n_answered = int((starts >= 0).sum())
         if not self.handle_impossible or min(n_answered, len(rows) - n_answered) < 2:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._estimators.fine_tuned import FineTunedEstimator
@@ -21,7 +20,7 @@ from skbert._texts.windows import cumulative
 from skbert._texts.word_boundaries import split_words
 from skbert._texts.words import check_sentences, check_word_labels, flat_labels
 from skbert._training.callbacks import callback_data, with_callbacks
-from skbert._training.targets import reorder
+from skbert._training.targets import reorder, sorted_classes
 from skbert._training.word_task import WordTask, label_metric, object_array, split_sentences
 
 
@@ -177,27 +176,24 @@ class BertTokenClassifier(FineTunedEstimator):
         self._check_params()
         sentences = self._check_X(X, reset=True)
         labels = check_word_labels(y, sentences)
-        encoder = LabelEncoder()
-        codes = encoder.fit_transform(flat_labels(labels)).astype(np.int64)
-        if len(encoder.classes_) < 2:
+        classes, codes = sorted_classes(flat_labels(labels))
+        if len(classes) < 2:
             raise InputError(
-                f"y holds only {len(encoder.classes_)} class(es), expected at least 2 classes. "
+                f"y holds only {len(classes)} class(es), expected at least 2 classes. "
                 "Pass sentences with other labels, too."
             )
         bounds = cumulative([len(sentence) for sentence in sentences])
         # A sentence without words teaches nothing.
         weights = np.array([float(len(sentence) > 0) for sentence in sentences])
-        columns = self._head_columns([str(name) for name in encoder.classes_.tolist()])
+        columns = self._head_columns([str(name) for name in classes.tolist()])
         of_head = codes if columns is None else columns[codes]
-        in_head = np.array(reorder(encoder.classes_, columns), dtype=encoder.classes_.dtype)
+        in_head = np.array(reorder(classes, columns), dtype=classes.dtype)
         task = WordTask(sentences, labels, np.split(of_head, bounds[1:-1]), in_head, weights)
-        self._fit_task(
-            task, fitted=_labels(encoder.classes_, columns), data=callback_data(X, y, None)
-        )
+        self._fit_task(task, fitted=_labels(classes, columns), data=callback_data(X, y, None))
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.object_]:
-        """Probabilities of the labels of each word.
+        """Return probabilities of the labels of each word.
 
         Parameters
         ----------

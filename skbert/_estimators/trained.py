@@ -113,7 +113,7 @@ class TrainedEstimator(BertEstimator):
             (folder / name).write_text(content, encoding="utf-8")
 
     def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
-        """Fitted attributes, for `from_pretrained`, from a configuration."""
+        """Return fitted attributes, for `from_pretrained`, from a configuration."""
         raise NotImplementedError
 
     def _extras(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class TrainedEstimator(BertEstimator):
         encodings: Encodings,
         progress: Progress = lambda n_windows: None,
     ) -> NDArray[np.float32]:
-        """Logits of windows or, where the head reads tokens, of the tokens that windows own."""
+        """Return logits of windows or, where the head reads tokens, of their owned tokens."""
         one_a_window = np.ones_like(encodings.lengths)
         return run_batches(
             encoder,

@@ -59,7 +59,7 @@ class Settings:
         *,
         with_offsets: bool = False,
     ) -> Encodings:
-        """Tokenise texts; an error names a text by its number in ``positions``."""
+        """Tokenize texts; an error names a text by its number in ``positions``."""
         return tokenizer.encode(
             texts,
             max_length=self.max_length,
@@ -116,7 +116,7 @@ def embed_texts(
 def _text_vectors(
     encoder: Encoder, settings: Settings, encodings: Encodings, progress: Progress
 ) -> Vectors:
-    """One vector a text, (n_texts, F)."""
+    """Return one vector a text, (n_texts, F)."""
     assert settings.pooling is not None
     pooling = POOLINGS[settings.pooling]
     one_a_window = np.ones_like(encodings.n_owned)
@@ -128,7 +128,7 @@ def _text_vectors(
 def _token_vectors(
     encoder: Encoder, settings: Settings, encodings: Encodings, progress: Progress
 ) -> Vectors:
-    """One array of token vectors a text, (n_tokens_i, F)."""
+    """Return one array of token vectors a text, (n_tokens_i, F)."""
     rows = _run(encoder, settings, encodings, every_token, encodings.n_owned, progress)
     if settings.normalize:
         rows = l2_normalize(rows)
@@ -157,7 +157,7 @@ def _run(
 
 
 def cache_keys(encoder: Encoder, settings: Settings, texts: Sequence[str]) -> list[bytes]:
-    """SHA-256 of each text together with everything that decides its vector.
+    """Return SHA-256 of each text together with everything that decides its vector.
 
     These are the weights, configuration, tokenizer and precision (`Encoder.identity`) and the
     settings. Left out is what changes a vector by rounding only: batches, device, threads.

@@ -42,7 +42,7 @@ class Candidates(NamedTuple):
 def candidates(
     logits: NDArray[np.float32], encodings: Encodings, n_best: int, max_answer_length: int
 ) -> list[Candidates]:
-    """Best spans of each question from the logits of what its windows own."""
+    """Return best spans of each question from the logits of what its windows own."""
     assert encodings.offsets is not None
     first_row = cumulative(encodings.n_owned)
     result = []
@@ -71,7 +71,7 @@ def candidates(
 def ranked(
     found: Candidates, context: str, n_best: int, handle_impossible: bool, threshold: float
 ) -> list[Answer]:
-    """Answers, best first; the one that is predicted comes first."""
+    """Return answers, best first; the one that is predicted comes first."""
     null = found.null - threshold  # as good as an answer's score
     total = np.logaddexp(found.log_sum, null) if handle_impossible else found.log_sum
     answers = [

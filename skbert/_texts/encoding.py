@@ -15,7 +15,7 @@ from tokenizers import Encoding, Tokenizer
 from skbert._exceptions import CheckpointError, ParameterError, TextTooLongError
 from skbert._texts.windows import Encodings, cumulative, owned_tokens, window_spans
 
-# Texts are tokenised this many at a time: the tokenizer's own objects are large.
+# Texts are tokenized this many at a time: the tokenizer's own objects are large.
 CHUNK_TEXTS = 16_384
 CHUNK_CHARACTERS = 2_000_000
 
@@ -61,7 +61,7 @@ class TextTokenizer:
         self.prefix, self.suffix = self._special_tokens()
 
     def _special_tokens(self) -> tuple[list[int], list[int]]:
-        """Ids of the special tokens before and after a text: ``[101], [102]`` for BERT."""
+        """Return ids of the special tokens before and after a text: ``[101], [102]`` for BERT."""
         probe = self.backend.encode("a")
         is_body = [not special for special in probe.special_tokens_mask]
         if True not in is_body:
@@ -94,7 +94,7 @@ class TextTokenizer:
         with_offsets: bool = False,
         positions: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Encodings:
-        """Tokenise texts and cut them into windows.
+        """Tokenize texts and cut them into windows.
 
         Parameters
         ----------
@@ -118,13 +118,13 @@ class TextTokenizer:
         TextTooLongError
             With ``overflow="error"``, for the first text that is too long.
         """
-        tokenised = self.tokenize(texts, with_offsets=with_offsets)
+        tokenized = self.tokenize(texts, with_offsets=with_offsets)
         return self.windows(
-            [_body(encoding.ids, self.prefix, self.suffix) for encoding in tokenised],
+            [_body(encoding.ids, self.prefix, self.suffix) for encoding in tokenized],
             max_length=max_length,
             overflow=overflow,
             stride=stride,
-            offsets=[_body(encoding.offsets, self.prefix, self.suffix) for encoding in tokenised]
+            offsets=[_body(encoding.offsets, self.prefix, self.suffix) for encoding in tokenized]
             if with_offsets
             else None,
             positions=positions,
@@ -140,7 +140,7 @@ class TextTokenizer:
         offsets: Sequence[list[tuple[int, int]]] | None = None,
         positions: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Encodings:
-        """Cut tokenised texts, given without special tokens, into windows; else as `encode`."""
+        """Cut tokenized texts, given without special tokens, into windows; else as `encode`."""
         room, overlap = self.window_room(max_length, stride if overflow == "windows" else 0)
         windows: list[list[int]] = []
         all_offsets: list[list[tuple[int, int]]] = []
@@ -180,7 +180,7 @@ class TextTokenizer:
         )
 
     def window_room(self, max_length: int, stride: int | None) -> tuple[int, int]:
-        """Body tokens in a window, and how many of them the next window repeats.
+        """Return body tokens in a window, and how many of them the next window repeats.
 
         Raises
         ------
@@ -209,7 +209,7 @@ class TextTokenizer:
         with_offsets: bool = False,
         special_tokens: bool = True,
     ) -> list[Encoding]:
-        """Tokenise whole texts, however long."""
+        """Tokenize whole texts, however long."""
         encode = self.backend.encode_batch if with_offsets else self.backend.encode_batch_fast
         try:
             return list(encode(list(texts), add_special_tokens=special_tokens))
@@ -221,7 +221,7 @@ class TextTokenizer:
 
 
 def chunks(*columns: Sequence[str], max_characters: int | None = None) -> Iterator[slice]:
-    """Cut many rows of texts into slices that are tokenised and computed one after another."""
+    """Cut many rows of texts into slices that are tokenized and computed one after another."""
     max_characters = CHUNK_CHARACTERS if max_characters is None else max_characters
     start = characters = 0
     for position, row in enumerate(zip(*columns, strict=True)):

@@ -56,7 +56,7 @@ def entity_spans(labels: Sequence[str]) -> list[tuple[str, int, int]]:
 
 
 def entity_f1(true: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-    """Micro-averaged F1 of whole entities, 1.0 where there are none and none were predicted."""
+    """Return the micro-averaged F1 of whole entities, 1.0 where none are and none were predicted."""
     found, expected, both = 0, 0, 0
     for labels, guesses in zip(true, predicted, strict=True):
         spans, guessed = set(entity_spans(labels)), set(entity_spans(guesses))
@@ -71,7 +71,7 @@ def entity_f1(true: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]])
 def word_score(
     true: Sequence[Sequence[Any]], predicted: Sequence[Sequence[Any]], metric: str
 ) -> float:
-    """Entity F1 or token accuracy of labels of words."""
+    """Return entity F1 or token accuracy of labels of words."""
     if metric == "entity_f1":
         return entity_f1(true, predicted)
     pairs = [pair for rows in zip(true, predicted, strict=True) for pair in zip(*rows, strict=True)]

@@ -123,7 +123,7 @@ def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
 
 
 def locate(gold: Gold, context: str, position: int) -> tuple[int, int]:
-    """Characters of the answer to learn, the first occurrence by default; (-1, -1) for none.
+    """Return characters of the answer to learn, the first occurrence by default; (-1, -1) for none.
 
     Raises
     ------

@@ -34,7 +34,7 @@ def encode_questions(
     max_length: int,
     stride: int,
 ) -> Encodings:
-    """Tokenise questions with their contexts, long contexts in overlapping windows.
+    """Tokenize questions with their contexts, long contexts in overlapping windows.
 
     Each window is ``[CLS] question [SEP] part of the context [SEP]``. What a window "owns" is all
     up to its last context token, so that the logits of [CLS] and of the context are given; offsets
@@ -55,8 +55,8 @@ def encode_questions(
         )
     asked = tokenizer.tokenize(questions, special_tokens=False)
     distinct = list(dict.fromkeys(contexts))  # many questions may share a context
-    tokenised = tokenizer.tokenize(distinct, with_offsets=True, special_tokens=False)
-    read = dict(zip(distinct, tokenised, strict=True))
+    tokenized = tokenizer.tokenize(distinct, with_offsets=True, special_tokens=False)
+    read = dict(zip(distinct, tokenized, strict=True))
     windows: list[list[int]] = []
     segments: list[list[int]] = []
     offsets: list[list[tuple[int, int]]] = []
@@ -97,7 +97,7 @@ def encode_questions(
 def answer_positions(
     encodings: Encodings, starts: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """First and last token of each answer in each window, (0, 0) where it does not hold it whole.
+    """Return first and last token of each answer in each window, (0, 0) where it is not whole.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def best_spans(
     n_best: int,
     max_length: int,
 ) -> tuple[list[Span], float]:
-    """Best spans of one window, no two of the same characters, and the log of all spans' sum.
+    """Return the best spans of a window, of distinct characters, and the log of all spans' sum.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def best_spans(
 
 
 def merged_spans(windows: Sequence[list[Span]], n_best: int) -> list[Span]:
-    """Best spans over all windows of a context; the same characters once, with the better score."""
+    """Return the best spans over all windows of a context, each of distinct characters."""
     best: dict[tuple[int, int], Span] = {}
     for span in sorted(chain.from_iterable(windows), key=lambda span: -span.score):
         best.setdefault((span.start, span.end), span)

@@ -14,7 +14,7 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalize_answer(text: str) -> str:
-    """Lower case, without punctuation, articles and extra space, as SQuAD's evaluation does.
+    """Return an answer in lower case, without punctuation, articles and extra space, as SQuAD does.
 
     Rajpurkar et al. (2016), "SQuAD: 100,000+ Questions for Machine Comprehension of Text",
     https://arxiv.org/abs/1606.05250
@@ -29,7 +29,7 @@ def exact_match(predicted: str, acceptable: Sequence[str]) -> float:
 
 
 def f1_score(predicted: str, acceptable: Sequence[str]) -> float:
-    """Best F1 of words against the acceptable answers; "" for none."""
+    """Return best F1 of words against the acceptable answers; "" for none."""
     return max(_f1_of_words(predicted, text) for text in acceptable)
 
 

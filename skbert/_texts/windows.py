@@ -112,7 +112,7 @@ def window_spans(
 def owned_tokens(
     spans: list[tuple[int, int]], n_prefix: int, n_suffix: int
 ) -> list[tuple[int, int]]:
-    """Tokens of each window that it owns: up to the middle of each overlap."""
+    """Return tokens of each window that it owns: up to the middle of each overlap."""
     borders = [(start + stop) // 2 for (_, stop), (start, _) in pairwise(spans)]
     owned = [
         (n_prefix + left - start, n_prefix + right - start)
@@ -126,5 +126,5 @@ def owned_tokens(
 
 
 def cumulative(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bounds of runs of these lengths, from 0 on, shape (n_runs + 1,)."""
+    """Return bounds of runs of these lengths, from 0 on, shape (n_runs + 1,)."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)

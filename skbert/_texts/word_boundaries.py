@@ -13,8 +13,8 @@ def split_words(tokenizer: TextTokenizer, texts: Sequence[str]) -> list[list[tup
     Some tokenizers count the space before a word to it, or make words of spaces; these are cut.
     """
     result = []
-    tokenised = tokenizer.tokenize(texts, with_offsets=True, special_tokens=False)
-    for text, encoding in zip(texts, tokenised, strict=True):
+    tokenized = tokenizer.tokenize(texts, with_offsets=True, special_tokens=False)
+    for text, encoding in zip(texts, tokenized, strict=True):
         spans: dict[int, tuple[int, int]] = {}
         for word, (start, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
             if word is not None:

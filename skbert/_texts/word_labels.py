@@ -25,16 +25,16 @@ IGNORED = -100
 def encode_words(
     tokenizer: TextTokenizer, sentences: Sequence[Sequence[str]], *, max_length: int
 ) -> Encodings:
-    """Tokenise sentences word by word, long ones in overlapping windows.
+    """Tokenize sentences word by word, long ones in overlapping windows.
 
     A word of which the tokenizer makes nothing (a control character, an empty string) is read as
     an unknown word, so that every word has a first piece.
     """
     backend = word_backend(tokenizer.backend)
     clean = [[SURROGATES.sub("\ufffd", word) for word in sentence] for sentence in sentences]
-    tokenised = backend.encode_batch(clean, is_pretokenized=True, add_special_tokens=False)
+    tokenized = backend.encode_batch(clean, is_pretokenized=True, add_special_tokens=False)
     bodies, first_pieces = [], []
-    for sentence, encoding in zip(clean, tokenised, strict=True):
+    for sentence, encoding in zip(clean, tokenized, strict=True):
         body, first = _with_unknown_words(encoding, len(sentence), tokenizer.unknown_id)
         bodies.append(body)
         first_pieces.append(first)
@@ -79,7 +79,7 @@ def _parts(pre_tokenizer: Any) -> Iterator[dict[str, Any]]:
 def _with_unknown_words(
     encoding: Any, n_words: int, unknown_id: int
 ) -> tuple[list[int], NDArray[np.int64]]:
-    """Ids of a sentence in which every word has a piece, and each word's first piece."""
+    """Return ids of a sentence in which every word has a piece, and each word's first piece."""
     pieces: list[list[int]] = [[] for _ in range(n_words)]
     for word, piece in zip(encoding.word_ids, encoding.ids, strict=True):
         pieces[word].append(piece)
@@ -92,7 +92,7 @@ def _with_unknown_words(
 
 
 def piece_labels(encodings: Encodings, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Labels of all pieces of all windows: words' codes at their first pieces, else IGNORED.
+    """Return labels of all pieces of all windows: words' codes at their first pieces, else IGNORED.
 
     A piece that several windows hold is labelled in the one that owns it, so each word counts once.
     """

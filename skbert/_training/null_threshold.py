@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 def best_threshold(
     margins: NDArray[np.float64], with_answer: NDArray[np.float64], without: NDArray[np.float64]
 ) -> float:
-    """Threshold on "no answer minus best answer", above which no answer is given, of best F1.
+    """Return the threshold of best F1: "no answer" is given where it is better by more than this.
 
     The middle between two neighbouring margins, so that neither is on the edge.
     """

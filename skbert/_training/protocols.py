@@ -14,13 +14,13 @@ class Objective(Protocol):
     """What is minimised."""
 
     def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        """Weighted losses of some windows, summed, a scalar.
+        """Return weighted losses of some windows, summed, a scalar.
 
         The logits have one row a window or, where the head reads tokens, one a token.
         """
 
     def divisor(self, rows: NDArray[np.int64]) -> float:
-        """By how much to divide the summed losses of some windows."""
+        """Return by how much to divide the summed losses of some windows."""
 
 
 class Callback(Protocol):

@@ -35,7 +35,7 @@ class Task(Protocol):
         """What a held-out part keeps the shares of."""
 
     def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
-        """Tokenise some rows."""
+        """Tokenize some rows."""
 
     def objective(
         self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device

@@ -76,7 +76,7 @@ def split_sentences(rows: NDArray[Any], bounds: NDArray[np.int64]) -> NDArray[np
 
 
 def object_array(items: list[Any]) -> NDArray[np.object_]:
-    """One item a cell, even where all are equally long."""
+    """Return an array of one item a cell, even where all are equally long."""
     result = np.empty(len(items), dtype=object)
     for position, item in enumerate(items):
         result[position] = item

@@ -227,7 +227,7 @@ def test_neighbours_order_and_batch_size_do_not_matter(tagger):
 def test_chunks_do_not_matter(tagger, monkeypatch):
     sentences = [*X, [], ["a"] * 150]
     expected = tagger.predict_proba(sentences)
-    monkeypatch.setattr("skbert._estimators.token_classifier.CHUNK_SENTENCES", 3)
+    monkeypatch.setattr("skbert._inference.chunks.CHUNK_SENTENCES", 3)
     for rows, other in zip(expected, tagger.predict_proba(sentences), strict=True):
         np.testing.assert_allclose(other, rows, rtol=0, atol=1e-5)
 
