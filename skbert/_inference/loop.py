@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skbert._exceptions import DeviceError, SkbertError
+from skbert._exceptions import DeviceError, ParameterError, SkbertError
 from skbert._inference.batching import (
     PackedBatch,
     PaddedBatch,
@@ -230,8 +230,9 @@ def run_model(encoder: Encoder, batch: PaddedBatch | PackedBatch, **options: Any
     except (torch.OutOfMemoryError, SkbertError):
         raise
     except MODEL_ERRORS as error:
-        n_texts, length = batch.ids.shape
-        raise unreadable(encoder.model, f"{n_texts} text(s) of {length} tokens", error) from error
+        n_rows, length = batch.ids.shape
+        what = f"{n_rows} text(s) of {length} tokens"
+        raise unreadable(encoder.model, what, error, encoder.dtype) from error
 
 
 def model_inputs(batch: PaddedBatch | PackedBatch, encoder: Encoder) -> dict[str, Any]:
@@ -262,10 +263,21 @@ def _token_vectors(output: Any, encoder: Encoder, outputs: Outputs) -> Tensor:
         return logits if logits.ndim == 3 else logits.unsqueeze(1)
     if not _needs_all_layers(encoder, outputs):
         return output.last_hidden_state.float()
+    _check_layers(output, encoder)
     chosen = [output.hidden_states[layer].float() for layer in outputs.layers]
     if outputs.combine == "concat":
         return torch.cat(chosen, dim=-1)
     return torch.stack(chosen).mean(0)
+
+
+def _check_layers(output: Any, encoder: Encoder) -> None:
+    """Refuse layers of a model that does not give one vector a token from each, as Funnel."""
+    shapes = [tuple(states.shape) for states in output.hidden_states or ()]
+    if shapes != [tuple(output.last_hidden_state.shape)] * (encoder.n_layers + 1):
+        raise ParameterError(
+            f"Models of type {encoder.model.config.model_type!r} do not give one vector a token "
+            f"from each of their {encoder.n_layers} layers. Use layers=-1."
+        )
 
 
 def logits_of(output: Any) -> Tensor:

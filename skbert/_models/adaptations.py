@@ -45,6 +45,8 @@ def _choose_attention_by_length(model: Any) -> None:
         return output
 
     base.forward = forward_by_length
+    # Computed again, a layer would have the attention of the last batch.
+    model.supports_gradient_checkpointing = False
 
 
 def reads_sparsely(base: Any) -> bool:

@@ -37,7 +37,10 @@ def find_model_class(config: Any, auto_class: str) -> Any:
     mapping = getattr(transformers, "AutoModelForTextEncoding" if two_parts else auto_class)
     if type(config) in mapping._model_mapping:
         classes = mapping._model_mapping[type(config)]
-        return classes[0] if isinstance(classes, tuple) else classes
+        if not isinstance(classes, tuple):
+            return classes
+        named = [one for one in classes if one.__name__ in (config.architectures or ())]
+        return (named or classes)[0]
     if two_parts:
         raise CheckpointError(
             f"Models of type {kind!r} are encoder-decoders, and transformers has no class for "

@@ -207,10 +207,10 @@ def _padding_id(tokenizer: Any, config: Any) -> int:
     of the token that ends a text, as is usual for GPT-2 and Llama.
     """
     known = (tokenizer.pad_token_id, config.pad_token_id, tokenizer.eos_token_id)
-    pad_id = next((int(number) for number in known if number is not None), 0)
-    if config.pad_token_id is None and pad_id:
+    pad_id = next((int(number) for number in known if number is not None), None)
+    if config.pad_token_id is None:
         config.pad_token_id = pad_id
-    return pad_id
+    return pad_id or 0
 
 
 def _widest_layer(config: Any) -> int:

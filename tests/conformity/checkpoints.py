@@ -37,6 +37,7 @@ T5 = {
     "num_heads": 4,
     "relative_attention_num_buckets": 8,
     "relative_attention_max_distance": 16,
+    "decoder_start_token_id": 0,
     "initializer_factor": 1.0,
 }
 XLM = {
@@ -162,7 +163,7 @@ FAMILIES: dict[str, Family] = {
         "wordpiece, funnel",
         {
             "d_model": 32,
-            "block_sizes": [1, 1],
+            "block_sizes": [2, 2],
             "num_decoder_layers": 1,
             "n_head": 4,
             "d_head": 8,
@@ -172,11 +173,19 @@ FAMILIES: dict[str, Family] = {
         },
         has_segments=True,
     ),
-    "nomic_bert": Family("NomicBERT", "NomicBertConfig", "wordpiece", has_segments=True),
+    "nomic_bert": Family(
+        "NomicBERT",
+        "NomicBertConfig",
+        "wordpiece",
+        {**SIZE, "initializer_range": 0.2},
+        has_segments=True,
+    ),
     "eurobert": Family(
         "EuroBERT", "EuroBertConfig", "bytes, deberta", {**SIZE, "num_key_value_heads": 2}
     ),
-    "gte": Family("GTE", "GteConfig", "wordpiece", has_segments=True),
+    "gte": Family(
+        "GTE", "GteConfig", "wordpiece", {**SIZE, "type_vocab_size": 2}, has_segments=True
+    ),
     "jina_embeddings_v3": Family("Jina embeddings v3", "JinaEmbeddingsV3Config", "unigram"),
     "ernie": Family("ERNIE", "ErnieConfig", "wordpiece", has_segments=True),
     "rembert": Family(
