@@ -72,6 +72,9 @@ class Family:
         Settings of the configuration.
     has_segments : bool
         Whether its tokenizer tells texts of a pair apart.
+    cannot : dict of str to str
+        What skbert cannot do with it, and what the error then says: keys are "layers" (those below
+        the last), "classify", "tag", "answer", "freeze layers", "bfloat16", "int8", "empty text".
     """
 
     title: str
@@ -79,6 +82,7 @@ class Family:
     tokenizer: str
     options: dict[str, Any] = field(default_factory=lambda: SIZE)
     has_segments: bool = False
+    cannot: dict[str, str] = field(default_factory=dict)
 
 
 FAMILIES: dict[str, Family] = {
