@@ -17,7 +17,8 @@ from skbert._estimators.question_answerer import BertQuestionAnswerer
 from skbert._estimators.regressor import BertRegressor
 from skbert._exceptions import InputError, ParameterError
 from skbert._texts.answers import candidates, ranked
-from skbert._texts.questions import Gold, locate
+from skbert._texts.gold_answers import locate
+from skbert._texts.questions import Gold
 from skbert._texts.spans import answer_positions
 from skbert._texts.windows import cumulative
 

@@ -20,8 +20,9 @@ from skbert._inference.chunks import encoded_questions
 from skbert._inference.progress import progress_bar
 from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._texts.answers import Answer, Candidates, candidates, ranked
+from skbert._texts.gold_answers import locate
 from skbert._texts.inputs import Texts
-from skbert._texts.questions import Gold, check_answers, check_questions, locate
+from skbert._texts.questions import Gold, check_answers, check_questions
 from skbert._texts.squad import exact_match, f1_score
 from skbert._training.callbacks import callback_data, with_callbacks
 from skbert._training.null_threshold import best_threshold
@@ -403,7 +404,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
         margins, with_answer, without = [], [], []
         for row, found, context in zip(rows, self._find(chosen, 1), chosen.second, strict=True):
             acceptable = golds[row].texts or [""]
-            text = context[found.spans[0].start : found.spans[0].end] if found.spans else ""
+            text = ranked(found, context, 1, False, 0.0)[0].text
             margins.append(found.null - found.spans[0].score if found.spans else np.inf)
             with_answer.append(f1_score(text, acceptable))
             without.append(f1_score("", acceptable))

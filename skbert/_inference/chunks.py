@@ -12,7 +12,7 @@ import torch
 from skbert._texts.encoding import TextTokenizer, chunks
 from skbert._texts.inputs import Texts
 from skbert._texts.pairs import encode_pairs
-from skbert._texts.spans import encode_questions
+from skbert._texts.question_encoding import encode_questions
 from skbert._texts.windows import Encodings
 from skbert._texts.word_labels import encode_words
 

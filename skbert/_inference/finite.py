@@ -44,7 +44,8 @@ def check_finite(result: NDArray[np.float32], encoder: Encoder) -> None:
     if encoder.dtype != torch.float32:
         raise DeviceError(f'{found}. Use precision="float32".')
     raise CheckpointError(
-        f"{found}, although the weights are not: they are too large. Use another checkpoint, or fit again."
+        f"{found}, although the weights are not: these are too large. Use another checkpoint, or "
+        "fit again with a smaller learning_rate."
     )
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from skbert._texts.offsets import whole_characters
 from skbert._texts.spans import Span, best_spans, merged_spans
 from skbert._texts.windows import Encodings, cumulative
 
@@ -74,12 +75,15 @@ def ranked(
     """Return answers, best first; the one that is predicted comes first."""
     null = found.null - threshold  # as good as an answer's score
     total = np.logaddexp(found.log_sum, null) if handle_impossible else found.log_sum
+    scores: dict[tuple[int, int], float] = {}
+    for start, end, score in found.spans:
+        scores.setdefault(whole_characters(context, start, end), score)
     answers = [
         Answer(context[start:end], start, end, float(np.exp(score - total)))
-        for start, end, score in found.spans
+        for (start, end), score in scores.items()
     ]
     if handle_impossible or not answers:
-        better = sum(span.score >= null for span in found.spans) if handle_impossible else 0
+        better = sum(score >= null for score in scores.values()) if handle_impossible else 0
         probability = float(np.exp(null - total)) if np.isfinite(total) else 1.0
         answers.insert(better, Answer("", 0, 0, probability))
     return answers[:n_best]

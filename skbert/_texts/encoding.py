@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import chain
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from skbert._exceptions import CheckpointError, ParameterError, TextTooLongError
+from skbert._texts.offsets import repaired_offsets, untrimmed
 from skbert._texts.windows import Encodings, cumulative, owned_tokens, window_spans
 
 # Texts are tokenized this many at a time: the tokenizer's own objects are large.
@@ -21,7 +23,20 @@ CHUNK_CHARACTERS = 2_000_000
 
 T = TypeVar("T")
 
+# Offsets of a token that stands for an empty text.
+NO_CHARACTERS = np.zeros((1, 2), np.int64)
 SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class TokenizedText(NamedTuple):
+    """A whole text as tokens."""
+
+    ids: list[int]
+    """Their numbers in the vocabulary."""
+    offsets: NDArray[np.int64] | None = None
+    """Characters of each, repaired (see offsets.py), shape (n_tokens, 2)."""
+    word_ids: list[int | None] | None = None
+    """What the tokenizer takes for words: the number of each token's word."""
 
 
 class TextTokenizer:
@@ -59,6 +74,10 @@ class TextTokenizer:
         self.has_segments = has_segments
         self.unknown_id = pad_id if unknown_id is None else unknown_id
         self.prefix, self.suffix, self.segments = self._special_tokens()
+
+    @cached_property
+    def _untrimmed(self) -> Tokenizer:
+        return untrimmed(self.backend)
 
     def _special_tokens(self) -> tuple[list[int], list[int], tuple[list[int], ...]]:
         """Return what stands around a text.
@@ -130,7 +149,11 @@ class TextTokenizer:
             max_length=max_length,
             overflow=overflow,
             stride=stride,
-            offsets=[_body(encoding.offsets, self.prefix, self.suffix) for encoding in tokenized]
+            offsets=[
+                encoding.offsets[len(self.prefix) : len(encoding.ids) - len(self.suffix)]
+                for encoding in tokenized
+                if encoding.offsets is not None
+            ]
             if with_offsets
             else None,
             positions=positions,
@@ -143,13 +166,13 @@ class TextTokenizer:
         max_length: int,
         overflow: str = "truncate",
         stride: int | None = None,
-        offsets: Sequence[list[tuple[int, int]]] | None = None,
+        offsets: Sequence[NDArray[np.int64]] | None = None,
         positions: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Encodings:
         """Cut tokenized texts, given without special tokens, into windows; else as `encode`."""
         room, overlap = self.window_room(max_length, stride if overflow == "windows" else 0)
         windows: list[list[int]] = []
-        all_offsets: list[list[tuple[int, int]]] = []
+        all_offsets: list[NDArray[np.int64]] = [np.empty((0, 2), np.int64)]
         owned: list[tuple[int, int]] = []
         n_windows, lost = [], []
         for position, body in enumerate(bodies):
@@ -170,18 +193,20 @@ class TextTokenizer:
             n_windows.append(len(spans))
             lost.append(len(body) - (spans[-1][1] - spans[0][0]))
             if offsets is not None:
-                of_body = offsets[position] or [(0, 0)]
-                before, after = [(0, 0)] * len(self.prefix), [(0, 0)] * len(self.suffix)
-                all_offsets += [before + of_body[start:stop] + after for start, stop in spans]
+                outer = (len(self.prefix), len(self.suffix))
+                of_body = (
+                    offsets[position] if len(offsets[position]) else NO_CHARACTERS[: len(body)]
+                )
+                all_offsets += [
+                    np.pad(of_body[start:stop], (outer, (0, 0))) for start, stop in spans
+                ]
         lengths = [len(window) for window in windows]
         return Encodings(
             ids=np.fromiter(chain.from_iterable(windows), np.int32, sum(lengths)),
             bounds=cumulative(lengths),
             owned=np.array(owned, np.int64).reshape(-1, 2),
             text_bounds=cumulative(n_windows),
-            offsets=None
-            if offsets is None
-            else np.array(list(chain.from_iterable(all_offsets)), np.int64).reshape(-1, 2),
+            offsets=None if offsets is None else np.concatenate(all_offsets),
             lost_tokens=np.array(lost, np.int64),
             segments=self._segments_of(lengths),
         )
@@ -223,16 +248,22 @@ class TextTokenizer:
         *,
         with_offsets: bool = False,
         special_tokens: bool = True,
-    ) -> list[Encoding]:
+    ) -> list[TokenizedText]:
         """Tokenize whole texts, however long."""
-        encode = self.backend.encode_batch if with_offsets else self.backend.encode_batch_fast
+        encode = self._untrimmed.encode_batch if with_offsets else self.backend.encode_batch_fast
         try:
-            return list(encode(list(texts), add_special_tokens=special_tokens))
+            encodings = encode(list(texts), add_special_tokens=special_tokens)
         except TypeError:
             # A lone surrogate ("\ud83d", half an emoji) is no Unicode text: read it as the
             # replacement character, one for one, so that offsets stay true.
             clean = [SURROGATES.sub("\ufffd", text) for text in texts]
-            return list(encode(clean, add_special_tokens=special_tokens))
+            encodings = encode(clean, add_special_tokens=special_tokens)
+        if not with_offsets:
+            return [TokenizedText(encoding.ids) for encoding in encodings]
+        return [
+            TokenizedText(encoding.ids, repaired_offsets(text, encoding.offsets), encoding.word_ids)
+            for text, encoding in zip(texts, encodings, strict=True)
+        ]
 
 
 def chunks(*columns: Sequence[str], max_characters: int | None = None) -> Iterator[slice]:

@@ -56,7 +56,7 @@ def entity_spans(labels: Sequence[str]) -> list[tuple[str, int, int]]:
 
 
 def entity_f1(true: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-    """Return the micro-averaged F1 of whole entities, 1.0 where none are and none were predicted."""
+    """Return the micro-averaged F1 of whole entities; 1.0 where there are none on either side."""
     found, expected, both = 0, 0, 0
     for labels, guesses in zip(true, predicted, strict=True):
         spans, guessed = set(entity_spans(labels)), set(entity_spans(guesses))

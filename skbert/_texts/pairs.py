@@ -175,7 +175,10 @@ def _bodies(
 ) -> list[tuple[list[int], list[tuple[int, int]]]]:
     """Return ids and, if asked for, offsets of whole texts, without special tokens."""
     encodings = tokenizer.tokenize(texts, with_offsets=with_offsets, special_tokens=False)
-    return [(encoding.ids, encoding.offsets if with_offsets else []) for encoding in encodings]
+    return [
+        (encoding.ids, [] if encoding.offsets is None else encoding.offsets.tolist())
+        for encoding in encodings
+    ]
 
 
 def _kept(tokenizer: TextTokenizer, tokens: list[T], n_kept: int) -> list[T]:

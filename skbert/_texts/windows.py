@@ -17,9 +17,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+# What counts for nothing in a loss, as transformers and torch have it.
+IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,9 @@ class Encodings:
         the model tells no segments apart, or all are 0.
     first_pieces : ndarray of int64, shape (n_words,), or None
         Where texts are given as words: which of all owned tokens is each word's first.
+    shifts : ndarray of int64, shape (n_windows,), or None
+        Where contexts are read beside questions: token i of a window is token ``i + shift`` of the
+        context, if it belongs to that.
     """
 
     ids: NDArray[np.int32]
@@ -55,6 +62,7 @@ class Encodings:
     lost_tokens: NDArray[np.int64]
     segments: NDArray[np.int8] | None = None
     first_pieces: NDArray[np.int64] | None = None
+    shifts: NDArray[np.int64] | None = None
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -72,28 +80,27 @@ def concatenate(parts: Sequence[Encodings]) -> Encodings:
     if len(parts) == 1:
         return parts[0]
     owned_before = cumulative([int(part.n_owned.sum()) for part in parts])
+    first_pieces = [
+        None if part.first_pieces is None else part.first_pieces + before
+        for part, before in zip(parts, owned_before, strict=False)
+    ]
     return Encodings(
         ids=np.concatenate([part.ids for part in parts]),
         bounds=cumulative(np.concatenate([part.lengths for part in parts])),
         owned=np.concatenate([part.owned for part in parts]),
         text_bounds=cumulative(np.concatenate([np.diff(part.text_bounds) for part in parts])),
-        offsets=None
-        if parts[0].offsets is None
-        else np.concatenate([part.offsets for part in parts if part.offsets is not None]),
+        offsets=_concatenated([part.offsets for part in parts]),
         lost_tokens=np.concatenate([part.lost_tokens for part in parts]),
-        segments=None
-        if parts[0].segments is None
-        else np.concatenate([part.segments for part in parts if part.segments is not None]),
-        first_pieces=None
-        if parts[0].first_pieces is None
-        else np.concatenate(
-            [
-                part.first_pieces + before
-                for part, before in zip(parts, owned_before, strict=False)
-                if part.first_pieces is not None
-            ]
-        ),
+        segments=_concatenated([part.segments for part in parts]),
+        first_pieces=_concatenated(first_pieces),
+        shifts=_concatenated([part.shifts for part in parts]),
     )
+
+
+def _concatenated(arrays: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
+    """Put arrays together, of which all or none are given."""
+    given = [array for array in arrays if array is not None]
+    return np.concatenate(given) if given else None
 
 
 def window_spans(

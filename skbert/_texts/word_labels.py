@@ -16,10 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, normalizers
 
 from skbert._texts.encoding import SURROGATES, TextTokenizer
-from skbert._texts.windows import Encodings, cumulative
-
-# Label of the pieces that count for nothing in the loss, as transformers has it.
-IGNORED = -100
+from skbert._texts.windows import IGNORED, Encodings, cumulative
 
 
 def encode_words(

@@ -33,6 +33,7 @@ def parameter_depths(model: Any) -> dict[str, int]:
         )
     children = [name for name, _ in base.named_children()]
     below = children[: children.index(stacks[0].split(".")[0]) + 1]
+    below = [name for name in below if "pooler" not in name]  # NomicBERT's is made before the rest
     prefix = model.base_model_prefix + "."
     return {
         name: _depth(name.removeprefix(prefix), stacks, below, n_layers)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from skbert._inference.batching import gather_tokens
-from skbert._texts.windows import Encodings
+from skbert._texts.windows import IGNORED, Encodings
 
 # (logits (n, K), targets) → one loss a row, (n,).
 RowLoss = Callable[[Tensor, Tensor], Tensor]
@@ -114,7 +114,8 @@ class SpanPositions:
     lengths : ndarray of int64, shape (n_windows,)
         Tokens of each window of a question and its context that have logits.
     positions : ndarray of int64, shape (n_windows, 2)
-        First and last token of the answer in each window; (0, 0), the first token, for none.
+        First and last token of the answer in each window; (0, 0), the first token, for none;
+        IGNORED where a window counts for nothing.
     device : torch.device
         Where the logits are.
     """
@@ -133,10 +134,10 @@ class SpanPositions:
         return functional.cross_entropy(padded, positions, reduction="sum") / 2
 
     def divisor(self, rows: NDArray[np.int64]) -> float:
-        """Return the number of windows."""
-        return len(rows)
+        """Return the number of windows that count."""
+        return int((self.positions[rows, 0] != IGNORED).sum())
 
     def mean(self, logits: Tensor) -> float:
         """Return mean loss of all windows."""
         rows = np.arange(len(self.lengths))
-        return float(self.loss(logits, rows) / self.divisor(rows))
+        return float(self.loss(logits, rows) / max(1, self.divisor(rows)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skbert._exceptions import TruncationWarning, stacklevel_of_caller
 from skbert._inference.chunks import encoded_questions
 from skbert._models.encoder import Encoder
 from skbert._texts.answers import candidates, ranked
@@ -17,7 +19,7 @@ from skbert._texts.inputs import Texts
 from skbert._texts.questions import Gold
 from skbert._texts.spans import answer_positions
 from skbert._texts.squad import f1_score
-from skbert._texts.windows import Encodings, concatenate
+from skbert._texts.windows import IGNORED, Encodings, concatenate
 from skbert._training.losses import SpanPositions
 from skbert._training.targets import label_config
 
@@ -59,8 +61,16 @@ class QuestionTask:
     def objective(
         self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
     ) -> SpanPositions:
-        """As `Task.objective`."""
-        return SpanPositions(encodings.lengths, self._positions(encodings, rows), device)
+        """As `Task.objective`.
+
+        Warns
+        -----
+        TruncationWarning
+            If no window holds some answers whole.
+        """
+        positions = self._positions(encodings, rows)
+        _warn_of_cut_answers(positions, encodings, self.settings.stride)
+        return SpanPositions(encodings.lengths, positions, device)
 
     def evaluate(
         self, logits: NDArray[np.float32], encodings: Encodings, rows: NDArray[np.int64]
@@ -83,4 +93,16 @@ class QuestionTask:
         return float(np.mean(scores)), loss
 
     def _positions(self, encodings: Encodings, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return answer_positions(encodings, self.starts[rows], self.ends[rows])
+        return answer_positions(encodings, self.starts[rows], self.ends[rows], rows)
+
+
+def _warn_of_cut_answers(positions: NDArray[np.int64], encodings: Encodings, stride: int) -> None:
+    is_cut = positions[encodings.text_bounds[:-1], 0] == IGNORED
+    if is_cut.any():
+        warnings.warn(
+            f"{is_cut.sum()} of {len(is_cut)} answers are held whole by no window, and are not "
+            f"learned from: they lie across the border of two, which overlap by stride={stride} "
+            "tokens. Use a stride of at least the longest answer's tokens, or a larger max_length.",
+            TruncationWarning,
+            stacklevel=stacklevel_of_caller(),
+        )

@@ -55,6 +55,10 @@ XLM = {
     "unk_index": 3,
 }
 
+NO_ANSWERS = {"answer": "no question-answering head"}
+NO_LAYERS = {"freeze layers": "no separate layers"}
+NO_INT8 = {"int8": "no linear layers"}
+
 
 @dataclass(frozen=True)
 class Family:
@@ -107,10 +111,22 @@ FAMILIES: dict[str, Family] = {
         "ELECTRA", "ElectraConfig", "wordpiece", {**SIZE, "embedding_size": 16}, has_segments=True
     ),
     "albert": Family(
-        "ALBERT", "AlbertConfig", "unigram, deberta", {**SIZE, "embedding_size": 16}, True
+        "ALBERT",
+        "AlbertConfig",
+        "unigram, deberta",
+        {**SIZE, "embedding_size": 16},
+        True,
+        cannot=NO_LAYERS,
     ),
     "mpnet": Family("MPNet", "MPNetConfig", "wordpiece"),
-    "deberta": Family("DeBERTa", "DebertaConfig", "bytes, deberta", DEBERTA, has_segments=True),
+    "deberta": Family(
+        "DeBERTa",
+        "DebertaConfig",
+        "bytes, deberta",
+        DEBERTA,
+        has_segments=True,
+        cannot={"bfloat16": 'Use precision="float32"'},
+    ),
     "deberta-v2": Family(
         "DeBERTa-v2, DeBERTa-v3",
         "DebertaV2Config",
@@ -176,6 +192,7 @@ FAMILIES: dict[str, Family] = {
             "architectures": ["FunnelModel"],
         },
         has_segments=True,
+        cannot={**NO_LAYERS, "layers": "Use layers=-1", "empty text": "cannot read 1 text"},
     ),
     "nomic_bert": Family(
         "NomicBERT",
@@ -183,12 +200,22 @@ FAMILIES: dict[str, Family] = {
         "wordpiece",
         {**SIZE, "initializer_range": 0.2},
         has_segments=True,
+        cannot=NO_ANSWERS,
     ),
     "eurobert": Family(
-        "EuroBERT", "EuroBertConfig", "bytes, deberta", {**SIZE, "num_key_value_heads": 2}
+        "EuroBERT",
+        "EuroBertConfig",
+        "bytes, deberta",
+        {**SIZE, "num_key_value_heads": 2},
+        cannot=NO_ANSWERS,
     ),
     "gte": Family(
-        "GTE", "GteConfig", "wordpiece", {**SIZE, "type_vocab_size": 2}, has_segments=True
+        "GTE",
+        "GteConfig",
+        "wordpiece",
+        {**SIZE, "type_vocab_size": 2},
+        has_segments=True,
+        cannot=NO_ANSWERS,
     ),
     "jina_embeddings_v3": Family("Jina embeddings v3", "JinaEmbeddingsV3Config", "unigram"),
     "ernie": Family("ERNIE", "ErnieConfig", "wordpiece", has_segments=True),
@@ -209,6 +236,7 @@ FAMILIES: dict[str, Family] = {
         "wordpiece",
         {**SIZE, "embedding_size": 32},
         has_segments=True,
+        cannot=NO_INT8,
     ),
     "nystromformer": Family(
         "Nyströmformer",
@@ -228,6 +256,7 @@ FAMILIES: dict[str, Family] = {
         "Gemma3TextConfig",
         "unigram, gemma",
         {**DECODER, "sliding_window": 8, "use_bidirectional_attention": True},
+        cannot={**NO_ANSWERS, "tag": "no head for words"},
     ),
     "mistral": Family("Mistral, E5-Mistral", "MistralConfig", "unigram, gemma", DECODER),
     "llama": Family("Llama", "LlamaConfig", "bytes, gpt2", DECODER),
@@ -243,6 +272,7 @@ FAMILIES: dict[str, Family] = {
             "n_positions": 66,
             "initializer_range": 0.3,
         },
+        cannot=NO_INT8,
     ),
 }
 

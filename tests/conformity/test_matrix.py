@@ -119,8 +119,7 @@ def test_embeds_at_every_layer(name: str, checkpoint: Callable[[str], Path]) -> 
         for layers in CHOICES:
             picked = layers if isinstance(layers, tuple) else (layers,)
             expected = [
-                torch.stack([text.layers[layer] for layer in picked]).mean((0, 1))
-                for text in alone
+                torch.stack([text.layers[layer] for layer in picked]).mean((0, 1)) for text in alone
             ]
             embedder = BertEmbedder(folder, device="cpu", pooling="mean", layers=layers)
             assert_near(embedder.fit(texts).transform(texts), torch.stack(expected))
@@ -142,7 +141,9 @@ def test_classifies(name: str, checkpoint: Callable[[str], Path], tmp_path: Path
         )
         assert np.isfinite(first.loss_curve_).all()
         for weights, same in zip(
-            weight_tensors(first._state).values(), weight_tensors(again._state).values(), strict=True
+            weight_tensors(first._state).values(),
+            weight_tensors(again._state).values(),
+            strict=True,
         ):
             assert torch.equal(weights, same)
         logits = first._predict_logits(PLAIN)

@@ -22,8 +22,9 @@ from skbert import BertQuestionAnswerer, InputError, ParameterError, TruncationW
 from skbert._texts.answers import Candidates, candidates
 from skbert._texts.encoding import TextTokenizer
 from skbert._texts.inputs import check_texts_or_pairs
+from skbert._texts.question_encoding import encode_questions
 from skbert._texts.questions import Gold
-from skbert._texts.spans import Span, encode_questions
+from skbert._texts.spans import Span
 from tests.conftest import WORDS
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -197,7 +197,7 @@ def test_other_errors_of_the_model_are_told_as_ours(embedder):
         raise RuntimeError("something else")
 
     embedder._loaded().model.forward = broken
-    with pytest.raises(CheckpointError, match="'bert'.*something else") as caught:
+    with pytest.raises(CheckpointError, match=r"'bert'.*something else") as caught:
         embedder.transform(["a"])
     assert isinstance(caught.value.__cause__, RuntimeError)
 

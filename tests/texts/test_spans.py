@@ -13,7 +13,8 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from skbert import ParameterError
 from skbert._texts.encoding import TextTokenizer
-from skbert._texts.spans import Span, answer_positions, best_spans, encode_questions, merged_spans
+from skbert._texts.question_encoding import encode_questions
+from skbert._texts.spans import Span, answer_positions, best_spans, merged_spans
 from skbert._training.losses import SpanPositions
 from tests.conftest import WORDS
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from skbert._texts.encoding import TextTokenizer
-from skbert._texts.windows import Encodings, concatenate
-from skbert._texts.word_labels import IGNORED, encode_words, piece_labels
+from skbert._texts.windows import IGNORED, Encodings, concatenate
+from skbert._texts.word_labels import encode_words, piece_labels
 from tests.conftest import WORDS
 
 DROPPED = ["", "\x00", "\u200b", "\x07\x1b", " ", "\u0301", "\ufeff"]
