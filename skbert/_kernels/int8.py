@@ -125,7 +125,7 @@ def use_int8_layers(model: nn.Module) -> None:
     stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     for module in {part for stack in stacks for part in stack.modules()}:
         for name, child in list(module.named_children()):
-            if type(child) is nn.Linear and not reads_weight(type(module), name):
+            if type(child) is nn.Linear and not reads_weight(module, name):
                 setattr(module, name, Int8Linear(child))
                 n_replaced += 1
     if not n_replaced:

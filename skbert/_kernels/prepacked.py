@@ -76,18 +76,21 @@ def prepack_linear_layers(model: nn.Module) -> None:
     _fuse_gelu(model)
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if type(child) is nn.Linear and not reads_weight(type(module), name):
+            if type(child) is nn.Linear and not reads_weight(module, name):
                 setattr(module, name, PrepackedLinear(child))
 
 
-@cache
-def reads_weight(module_class: type[nn.Module], name: str) -> bool:
+def reads_weight(module: nn.Module, name: str) -> bool:
     """Return whether a module reads the weights of a layer itself, as T5 asks for their type."""
+    return f"self.{name}.weight" in _forward_source(type(module).forward)
+
+
+@cache
+def _forward_source(forward: Any) -> str:
     try:
-        source = inspect.getsource(module_class.forward)
+        return inspect.getsource(forward)
     except (OSError, TypeError):  # made without a file
-        return False
-    return f"self.{name}.weight" in source
+        return ""
 
 
 def _fuse_gelu(model: nn.Module) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from skbert._models.device import forked_generator
@@ -39,7 +40,9 @@ def _choose_attention_by_length(model: Any) -> None:
         with lock:
             kind = "block_sparse" if length > longest_full_input(base.config) else "original_full"
             _use_attention(base, kind, attention[kind])
+            state = np.random.get_state()  # sparse attention seeds numpy's generator in training
             output = forward(input_ids=input_ids, **kwargs)
+            np.random.set_state(state)
         if output.hidden_states is not None:  # sparse: filled up to whole blocks
             output.hidden_states = tuple(states[:, :length] for states in output.hidden_states)
         return output

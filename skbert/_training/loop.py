@@ -32,6 +32,7 @@ from skbert._models import device as _device
 from skbert._models.encoder import Encoder
 from skbert._texts.windows import Encodings
 from skbert._training.best_weights import BestWeights
+from skbert._training.finite_weights import check_trained_weights
 from skbert._training.freezing import set_training_mode
 from skbert._training.optimization import Recipe, learning_rate_at, make_optimizer, shuffled_batches
 from skbert._training.protocols import Callback, Objective, Validation
@@ -102,7 +103,7 @@ def train(
     Raises
     ------
     TrainingError
-        If the loss becomes NaN or infinite.
+        If the loss or a weight becomes NaN or infinite.
     DeviceError
         If the device's memory does not hold a batch.
 
@@ -204,6 +205,7 @@ def _train_epoch(trainer: _Trainer, epoch: int) -> dict[str, float]:
         loss = _log_losses(trainer) if is_time else None
         trainer.progress(sum(map(len, together)), loss)
     trainer.progress(0, _log_losses(trainer))
+    check_trained_weights(trainer.encoder.model, trainer.recipe.learning_rate)
     return {
         "loss": float(np.mean(trainer.epoch_losses)),
         "learning_rate": learning_rate_at(trainer.recipe, trainer.step - 1, trainer.n_updates),
