@@ -40,9 +40,10 @@ def _choose_attention_by_length(model: Any) -> None:
         with lock:
             kind = "block_sparse" if length > longest_full_input(base.config) else "original_full"
             _use_attention(base, kind, attention[kind])
-            state = np.random.get_state()  # sparse attention seeds numpy's generator in training
+            # Sparse attention seeds the generator in training.
+            state = np.random.get_state()  # noqa: NPY002
             output = forward(input_ids=input_ids, **kwargs)
-            np.random.set_state(state)
+            np.random.set_state(state)  # noqa: NPY002
         if output.hidden_states is not None:  # sparse: filled up to whole blocks
             output.hidden_states = tuple(states[:, :length] for states in output.hidden_states)
         return output

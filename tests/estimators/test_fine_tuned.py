@@ -33,10 +33,10 @@ QUICK: dict[str, Any] = {
 @pytest.fixture
 def generators() -> Any:
     """Fail where torch's or numpy's global generator is not as it was."""
-    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     yield
     assert torch.equal(torch.get_rng_state(), torch_state)
-    assert np.array_equal(np.random.get_state()[1], numpy_state)
+    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
 
 
 def digests(estimators: list[Any]) -> list[str]:
