@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,8 @@ def _choose_attention_by_length(model: Any) -> None:
         with lock:
             kind = "block_sparse" if length > longest_full_input(base.config) else "original_full"
             _use_attention(base, kind, attention[kind])
-            # Sparse attention seeds the generator in training.
-            state = np.random.get_state()  # noqa: NPY002
-            output = forward(input_ids=input_ids, **kwargs)
-            np.random.set_state(state)  # noqa: NPY002
+            with _numpy_generator_kept(needed=base.training):
+                output = forward(input_ids=input_ids, **kwargs)
         if output.hidden_states is not None:  # sparse: filled up to whole blocks
             output.hidden_states = tuple(states[:, :length] for states in output.hidden_states)
         return output
@@ -51,6 +50,15 @@ def _choose_attention_by_length(model: Any) -> None:
     base.forward = forward_by_length
     # Computed again, a layer would have the attention of the last batch.
     model.supports_gradient_checkpointing = False
+
+
+@contextmanager
+def _numpy_generator_kept(*, needed: bool) -> Iterator[None]:
+    """Put numpy's global generator back: sparse attention seeds it in training."""
+    state = np.random.get_state() if needed else None  # noqa: NPY002
+    yield
+    if state is not None:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 def reads_sparsely(base: Any) -> bool:

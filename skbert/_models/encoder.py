@@ -107,7 +107,13 @@ TRIAL_TEXTS = ("the cat sat on the mat", "no, it is not a very good film, and th
 
 
 def make_encoder(
-    model: Any, tokenizer: Any, folder: Path | None, device: torch.device, dtype: torch.dtype
+    model: Any,
+    tokenizer: Any,
+    folder: Path | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    is_computed: bool = True,
 ) -> Encoder:
     """Put a model and its tokenizer together: what they can read, and in what form.
 
@@ -119,6 +125,13 @@ def make_encoder(
         Where the checkpoint's own files may recommend a length.
     device, dtype : torch.device, torch.dtype
         Where and in what precision to compute.
+    is_computed : bool, default=True
+        Whether the model is going to compute: one that only tells what it can read is not tried.
+
+    Raises
+    ------
+    CheckpointError, DeviceError
+        If the model cannot read texts, or not in this precision.
     """
     text_tokenizer = TextTokenizer(
         tokenizer.backend_tokenizer,
@@ -130,7 +143,8 @@ def make_encoder(
     longest = _longest_input(model)
     packable = can_pack(model.config)
     adapt_family(model)
-    trial = Trial(True, False) if packable else try_model(model, text_tokenizer, dtype)
+    is_tried = is_computed and not packable
+    trial = try_model(model, text_tokenizer, dtype) if is_tried else Trial(True, False)
     return Encoder(
         model=model,
         tokenizer=text_tokenizer,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import transformers
 
 from skbert import BertClassifier, BertEmbedder, CheckpointError, DeviceError, ParameterError
 from skbert._models.encoder import make_encoder
@@ -74,3 +76,15 @@ def test_gradient_checkpointing_is_refused_by_name(tmp_path):
     classifier = BertClassifier(folder, gradient_checkpointing=True, max_epochs=1, device="cpu")
     with pytest.raises(ParameterError, match=r"gradient_checkpointing=True.*'xlnet'"):
         classifier.fit(["a", "cat"], ["a", "b"])
+
+
+def test_stored_half_precision_is_no_wish_to_compute_in_it(tmp_path):
+    """DeBERTa does not compute in float16; from_pretrained reads what was stored in it."""
+    folder = save_checkpoint(tmp_path / "base", FAMILIES["deberta"])
+    classifier = BertClassifier(str(folder), max_epochs=1, min_steps=0, device="cpu")
+    classifier.fit(["a", "cat"], ["a", "b"]).save_pretrained(tmp_path / "tuned")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "tuned")
+    model.half().save_pretrained(tmp_path / "tuned")
+    loaded = BertClassifier.from_pretrained(str(tmp_path / "tuned"), device="cpu")
+    expected = classifier.predict_proba(["the cat"])
+    np.testing.assert_allclose(loaded.predict_proba(["the cat"]), expected, atol=0.01)
