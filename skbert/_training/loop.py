@@ -205,7 +205,6 @@ def _train_epoch(trainer: _Trainer, epoch: int) -> dict[str, float]:
         loss = _log_losses(trainer) if is_time else None
         trainer.progress(sum(map(len, together)), loss)
     trainer.progress(0, _log_losses(trainer))
-    check_trained_weights(trainer.encoder.model, trainer.recipe.learning_rate)
     return {
         "loss": float(np.mean(trainer.epoch_losses)),
         "learning_rate": learning_rate_at(trainer.recipe, trainer.step - 1, trainer.n_updates),
@@ -289,6 +288,7 @@ def _log_losses(trainer: _Trainer) -> float | None:
 
 
 def _validated(trainer: _Trainer, validate: Validation) -> dict[str, float]:
+    check_trained_weights(trainer.encoder.model, trainer.recipe.learning_rate)
     trainer.encoder.model.eval()
     with _device.autocast(trainer.encoder.device, trainer.encoder.dtype):
         score, loss = validate()
@@ -313,6 +313,7 @@ def _trained(trainer: _Trainer) -> list[nn.Parameter]:
 def _finish(trainer: _Trainer) -> None:
     """Leave a whole model behind, in evaluation mode, without gradients."""
     model = trainer.encoder.model
+    check_trained_weights(model, trainer.recipe.learning_rate)
     if trainer.used_rows is not None:
         model.set_input_embeddings(trainer.used_rows.put_back(trainer.decay))
     if trainer.recipe.gradient_checkpointing:
