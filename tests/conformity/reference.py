@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +44,8 @@ def inputs_of(tokenizer: Any, *texts: str) -> dict[str, Tensor]:
     return inputs
 
 
-def read_alone(folder: Path, texts: list[str]) -> list[Alone]:
+@lru_cache(maxsize=64)
+def read_alone(folder: Path, texts: tuple[str, ...]) -> list[Alone]:
     """Token vectors of each text."""
     import transformers
 
