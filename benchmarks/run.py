@@ -5,26 +5,26 @@ import json
 import warnings
 from pathlib import Path
 
-import _answers_quality
-import _answers_speed
-import _data
-import _fine_tuning_memory
-import _fine_tuning_prediction
-import _fine_tuning_quality
-import _fine_tuning_speed
-import _flat_memory
-import _grid_search
-import _growth
-import _imports
-import _int8
-import _memory
-import _numbers
-import _speed
-import _summary
-import _trainer
-import _words_quality
-import _words_speed
-from _report import machine, print_machine
+from answers import quality as _answers_quality
+from answers import speed as _answers_speed
+from embedding import flat_memory as _flat_memory
+from embedding import growth as _growth
+from embedding import imports as _imports
+from embedding import int8 as _int8
+from embedding import memory as _memory
+from embedding import numbers as _numbers
+from embedding import speed as _speed
+from fine_tuning import memory as _fine_tuning_memory
+from fine_tuning import prediction as _fine_tuning_prediction
+from fine_tuning import quality as _fine_tuning_quality
+from fine_tuning import speed as _fine_tuning_speed
+from grid_search import search as _grid_search
+from shared import data as _data
+from shared import summary as _summary
+from shared import trainer as _trainer
+from shared.report import machine, print_machine
+from words import quality as _words_quality
+from words import speed as _words_speed
 
 HERE = Path(__file__).resolve().parent
 PARTS = {

@@ -3,10 +3,10 @@
 import random
 from functools import partial
 
-import _data
-import _peers
-from _report import print_table
-from _timing import timed
+from shared import data as _data
+from shared import peers as _peers
+from shared.report import print_table
+from shared.timing import timed
 
 NUMBERS = (1_000, 10_000, 100_000)
 LENGTHS = (8, 16, 32, 64, 128, 256, 512)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FILES = (
     "banking77_test.csv", "banking77_train.csv", "question_sentence_pairs.csv", "xquad_en.jsonl",
     "wnut17_train.jsonl", "wnut17_dev.jsonl", "ewt_pos_dev.jsonl",

@@ -1,7 +1,7 @@
 """The floor: the time in which this machine's float32 matmul does the work of the real tokens."""
 
 import torch
-from _trainer import tokenize
+from shared.trainer import tokenize
 
 SIDE = 2048
 PRODUCTS = 20

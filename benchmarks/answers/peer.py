@@ -8,9 +8,9 @@ import json
 
 import numpy as np
 import torch
-from _data import DATA
-from _peers import LOOP_BATCH
-from _trainer import as_rows, load_trainable, run_trainer
+from shared.data import DATA
+from shared.peers import LOOP_BATCH
+from shared.trainer import as_rows, load_trainable, run_trainer
 from torch.nn import functional
 
 MAX_LENGTH, STRIDE = 384, 128

@@ -2,8 +2,8 @@
 
 from statistics import mean
 
-from _flat_memory import worst_growth
-from _report import print_table
+from embedding.flat_memory import worst_growth
+from shared.report import print_table
 
 HEADERS = ("figure", "skbert", "beside it", "its figure", "ratio")
 

@@ -2,11 +2,11 @@
 
 from statistics import mean, stdev
 
-import _fine_tuning_data
 import numpy as np
-from _report import print_table, verdict
-from _same_start import recorded
-from _trainer import predict_codes, same_recipe, train_with_trainer
+from fine_tuning import data as _fine_tuning_data
+from shared.report import print_table, verdict
+from shared.same_start import recorded
+from shared.trainer import predict_codes, same_recipe, train_with_trainer
 
 TARGET = -1.0  # points below the Trainer that are still equal
 SEEDS = (0, 1, 2)

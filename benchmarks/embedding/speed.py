@@ -1,11 +1,11 @@
 """Speed on three sets of texts, beside the peers."""
 
-import _data
-import _floor
-import _peers
 import numpy as np
-from _report import print_table, verdict
-from _timing import Contender, alternate, pairwise_median, spread
+from shared import data as _data
+from shared import floor as _floor
+from shared import peers as _peers
+from shared.report import print_table, verdict
+from shared.timing import Contender, alternate, pairwise_median, spread
 
 SLOW_ROUNDS = 3
 QUICK_SHARE = 10  # --quick takes one text in ten

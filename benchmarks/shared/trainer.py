@@ -5,7 +5,7 @@ import tempfile
 import time
 
 import numpy as np
-from _peers import MAX_LENGTH
+from shared.peers import MAX_LENGTH
 
 BATCH_SIZE = 16
 
@@ -100,7 +100,7 @@ def run_trainer(
 ):
     """Train a model in place; give the time of ``Trainer.train`` alone.
 
-    With ``start`` (see `_same_start`), from its weights and with its batches. With ``as_ours``, a
+    With ``start`` (see `same_start`), from its weights and with its batches. With ``as_ours``, a
     loss from (model, inputs), this loss and skbert's warm-up, whose first step is not of rate 0.
     """
     from torch.optim.lr_scheduler import LambdaLR

@@ -12,11 +12,11 @@ from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
-import _peers
 import numpy as np
-from _data import DATA, SEED
-from _report import print_table, verdict
-from _timing import spread
+from shared import peers as _peers
+from shared.data import DATA, SEED
+from shared.report import print_table, verdict
+from shared.timing import spread
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV

@@ -1,6 +1,6 @@
 """Peak memory of embedding many short texts, in a fresh process.
 
-Run as a program, ``python _memory.py FOLDER N_TEXTS``, this file is that process.
+Run as a program, ``python -m embedding.memory FOLDER N_TEXTS``, this file is that process.
 """
 
 import json
@@ -10,9 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-import _data
-from _report import print_table, verdict
+from shared import data as _data
+from shared.report import print_table, verdict
 
+BENCHMARKS = Path(__file__).resolve().parents[1]
 TARGET_MB = 500
 MB = 2**20
 
@@ -25,8 +26,8 @@ def measure(folder, *, n_texts):
     results : dict
         Sizes in MB (2**20 bytes).
     """
-    command = [sys.executable, __file__, str(folder), str(n_texts)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, "-m", "embedding.memory", str(folder), str(n_texts)]
+    done = subprocess.run(command, cwd=BENCHMARKS, stdout=subprocess.PIPE, text=True, check=True)
     results = json.loads(done.stdout)
     results["growth_mb"] = results["peak_mb"] - results["before_mb"]
     results["beyond_output_mb"] = results["growth_mb"] - results["output_mb"]

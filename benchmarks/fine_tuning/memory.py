@@ -1,16 +1,18 @@
 """Peak memory of a fit beside the Trainer's, each in a fresh process; and of ten fits in a row.
 
-Run as a program, ``python _fine_tuning_memory.py WHAT FOLDER``, this file is that process.
+Run as a program, ``python -m fine_tuning.memory WHAT FOLDER``, this file is that process.
 """
 
 import json
 import subprocess
 import sys
+from pathlib import Path
 
-import _fine_tuning_data
-from _memory import MB, _peak, _resident
-from _report import print_table, verdict
+from embedding.memory import MB, _peak, _resident
+from fine_tuning import data as _fine_tuning_data
+from shared.report import print_table, verdict
 
+BENCHMARKS = Path(__file__).resolve().parents[1]
 N_PAIRS = 160
 TARGET_GROWTH_MB = 50
 
@@ -19,8 +21,10 @@ def measure(folder):
     """Run each fit in its own process."""
     results = {}
     for what in ("skbert", "trainer", "ten"):
-        command = [sys.executable, __file__, what, str(folder)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        command = [sys.executable, "-m", "fine_tuning.memory", what, str(folder)]
+        done = subprocess.run(
+            command, cwd=BENCHMARKS, stdout=subprocess.PIPE, text=True, check=True
+        )
         results[what] = json.loads(done.stdout.splitlines()[-1])
     _print(results)
     return results
@@ -42,8 +46,8 @@ def _print(results):
 
 def work(what, folder):
     """Do the work of the fresh process."""
-    from _fine_tuning_speed import train_with_skbert
-    from _trainer import train_with_trainer
+    from fine_tuning.speed import train_with_skbert
+    from shared.trainer import train_with_trainer
 
     (texts, labels), _ = _fine_tuning_data.pairs()
     texts, labels = texts[:N_PAIRS], labels[:N_PAIRS]

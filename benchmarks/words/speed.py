@@ -2,11 +2,11 @@
 
 import tempfile
 
-import _words_peer
-from _fine_tuning_speed import marks_of_fit
-from _report import print_table, verdict
-from _timing import Contender, alternate, pairwise_median, spread
-from _words_quality import token_classifier
+from fine_tuning.speed import marks_of_fit
+from shared.report import print_table, verdict
+from shared.timing import Contender, alternate, pairwise_median, spread
+from words import peer as _words_peer
+from words.quality import token_classifier
 
 TRAINING_TARGET, PREDICTION_TARGET = 1.5, 2.0
 N_TRAIN = 640

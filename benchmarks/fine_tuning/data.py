@@ -4,7 +4,7 @@ import csv
 import random
 from collections import defaultdict
 
-from _data import DATA, SEED
+from shared.data import DATA, SEED
 
 A_CLASS = 10
 TEST_QUESTIONS = 1_000

@@ -2,11 +2,11 @@
 
 import random
 
-import _data
-import _peers
 import numpy as np
 import torch
-from _report import print_table
+from shared import data as _data
+from shared import peers as _peers
+from shared.report import print_table
 
 TOLERANCE = 1e-5
 # (questions, contexts, sentences)

@@ -2,13 +2,13 @@
 
 import tempfile
 
-import _answers_peer
-from _answers_quality import RECIPE, SEED, answerer, columns
-from _fine_tuning_speed import marks_of_fit
-from _floor import floor_seconds, layer_flops, matmul_sample
-from _timing import Contender, alternate, pairwise_median
-from _trainer import BATCH_SIZE
-from _words_speed import print_speed, side_by_side
+from answers import peer as _answers_peer
+from answers.quality import RECIPE, SEED, answerer, columns
+from fine_tuning.speed import marks_of_fit
+from shared.floor import floor_seconds, layer_flops, matmul_sample
+from shared.timing import Contender, alternate, pairwise_median
+from shared.trainer import BATCH_SIZE
+from words.speed import print_speed, side_by_side
 
 PREDICTION_TARGET = 2.0
 TRAINING_TARGET = 1.5  # the issue names none; that of words

@@ -2,12 +2,12 @@
 
 from statistics import mean
 
-import _words_peer
 import numpy as np
-from _fine_tuning_quality import SEEDS, points_above
-from _report import print_table, verdict
-from _same_start import recorded
-from _trainer import same_recipe
+from fine_tuning.quality import SEEDS, points_above
+from shared.report import print_table, verdict
+from shared.same_start import recorded
+from shared.trainer import same_recipe
+from words import peer as _words_peer
 
 TARGET = -1.0
 RECIPE = {"epochs": 3, "learning_rate": 2e-4, "dropout": 0.1}

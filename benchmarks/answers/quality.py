@@ -2,11 +2,11 @@
 
 import tempfile
 
-import _answers_peer
 import numpy as np
-from _report import print_table, verdict
-from _same_start import recorded
-from _trainer import same_recipe
+from answers import peer as _answers_peer
+from shared.report import print_table, verdict
+from shared.same_start import recorded
+from shared.trainer import same_recipe
 
 FOLDS = 5
 SEED = 0

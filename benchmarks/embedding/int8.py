@@ -1,10 +1,10 @@
 """int8 beside our other precisions: its speed, how near its vectors are, what they are worth."""
 
-import _data
-import _fine_tuning_data
-import _peers
-from _report import print_table, verdict
-from _timing import Contender, alternate, pairwise_median, spread
+from fine_tuning import data as _fine_tuning_data
+from shared import data as _data
+from shared import peers as _peers
+from shared.report import print_table, verdict
+from shared.timing import Contender, alternate, pairwise_median, spread
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 SENTENCE_TRANSFORMERS = "sentence-transformers"

@@ -2,13 +2,13 @@
 
 import tempfile
 
-import _data
-import _fine_tuning_data
-import _floor
-import _peers
 import numpy as np
-from _report import print_table, verdict
-from _timing import Contender, alternate, pairwise_median, spread
+from fine_tuning import data as _fine_tuning_data
+from shared import data as _data
+from shared import floor as _floor
+from shared import peers as _peers
+from shared.report import print_table, verdict
+from shared.timing import Contender, alternate, pairwise_median, spread
 
 TARGET = 1.05  # times the embedder's time that still count as "as fast"
 QUICK_SHARE = 10

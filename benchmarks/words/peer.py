@@ -5,9 +5,9 @@ import random
 
 import numpy as np
 import torch
-from _data import DATA, SEED
-from _peers import LOOP_BATCH, MAX_LENGTH
-from _trainer import as_rows, load_trainable, run_trainer
+from shared.data import DATA, SEED
+from shared.peers import LOOP_BATCH, MAX_LENGTH
+from shared.trainer import as_rows, load_trainable, run_trainer
 
 IGNORED = -100
 

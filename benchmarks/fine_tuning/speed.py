@@ -4,11 +4,11 @@ import time
 from contextlib import contextmanager
 from unittest.mock import patch
 
-import _fine_tuning_data
-from _floor import floor_seconds, matmul_sample, text_flops
-from _report import print_table, verdict
-from _timing import Contender, alternate, pairwise_median, spread
-from _trainer import BATCH_SIZE, same_recipe, train_with_trainer
+from fine_tuning import data as _fine_tuning_data
+from shared.floor import floor_seconds, matmul_sample, text_flops
+from shared.report import print_table, verdict
+from shared.timing import Contender, alternate, pairwise_median, spread
+from shared.trainer import BATCH_SIZE, same_recipe, train_with_trainer
 
 TARGET = 2.0
 N_QUESTIONS, N_PAIRS = 640, 320

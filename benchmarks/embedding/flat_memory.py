@@ -1,6 +1,6 @@
 """Resident memory over ten fits and fifty transforms in one process, with a cache and without.
 
-Run as a program, ``python _flat_memory.py FOLDER WITH_CACHE``, this file is that process.
+Run as a program, ``python -m embedding.flat_memory FOLDER WITH_CACHE``, this file is that process.
 """
 
 import json
@@ -11,10 +11,11 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import _data
-from _memory import MB, _resident
-from _report import print_table, verdict
+from embedding.memory import MB, _resident
+from shared import data as _data
+from shared.report import print_table, verdict
 
+BENCHMARKS = Path(__file__).resolve().parents[1]
 N_FITS, TRANSFORMS_A_FIT = 10, 5
 N_TEXTS = 60  # in each transform; of mixed lengths
 TARGET_GROWTH_MB = 50
@@ -30,8 +31,10 @@ def measure(folder):
     """
     results = {}
     for name, with_cache in (("no cache", ""), ("cache", "yes")):
-        command = [sys.executable, __file__, str(folder), with_cache]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        command = [sys.executable, "-m", "embedding.flat_memory", str(folder), with_cache]
+        done = subprocess.run(
+            command, cwd=BENCHMARKS, stdout=subprocess.PIPE, text=True, check=True
+        )
         results[name] = json.loads(done.stdout.splitlines()[-1])
     _print(results)
     return results

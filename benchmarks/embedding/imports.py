@@ -4,8 +4,8 @@ import subprocess
 import sys
 from statistics import median
 
-from _report import print_table, verdict
-from _timing import spread
+from shared.report import print_table, verdict
+from shared.timing import spread
 
 TARGET_SECONDS = 0.15
 
