@@ -1,15 +1,19 @@
 """Answers: BertQuestionAnswerer beside the Trainer with the published post-processing."""
 
-import tempfile
-
 import numpy as np
-from answers import peer as _answers_peer
-from shared.report import print_table, verdict
-from shared.same_start import recorded
-from shared.trainer import same_recipe
+from answers.task import (
+    TASK,
+    columns,
+    loss_without_padding,
+    published_answers,
+    ranked_spans,
+    squad_scores,
+)
+from shared import data
+from shared.report import print_table, print_verdict, summary_line
+from shared.training import recorded
 
 FOLDS = 5
-SEED = 0
 # Without dropout: with the same first weights and batches, both then learn the same, and what is
 # compared is the training and the answers drawn from it, not two draws of dropout.
 RECIPE = {"epochs": 3, "learning_rate": 3e-4, "dropout": 0.0, "batch_size": 8}
@@ -17,12 +21,12 @@ TARGET = 1.0
 SPAN_ROWS, SPAN_BEST = 200, 5
 TIE = 1e-4  # scores as close as this may change places: two float32 computations
 QUICK_SHARE = 6  # --quick takes one question in six
-OURS, PEER = "BertQuestionAnswerer", "Trainer, its own loss"
+OURS, PEER = TASK.estimator, "Trainer, its own loss"
 SAME_LOSS = "Trainer, padding not counted"
-TRAINERS = {SAME_LOSS: _answers_peer.loss_without_padding, PEER: None}
+TRAINERS = {SAME_LOSS: loss_without_padding, PEER: None}
 
 
-def measure(folder, *, quick):
+def measure(options):
     """Train on four fifths of the articles, answer the questions of the others; all five ways.
 
     Returns
@@ -31,39 +35,29 @@ def measure(folder, *, quick):
         Exact match and F1 over all questions, and how many of 200 questions have the same n-best
         spans as a search over all spans of all windows.
     """
-    rows = _answers_peer.read_questions()
-    rows = rows[::QUICK_SHARE] if quick else rows
+    rows = data.xquad()
+    rows = rows[::QUICK_SHARE] if options.quick else rows
     answers = {name: [""] * len(rows) for name in (OURS, *TRAINERS)}
-    same = n_spans = 0
-    for number, (train, test) in enumerate(_by_article(rows)):
+    same = []
+    for train, test in _by_article(rows):
         learned, asked = ([rows[i] for i in part] for part in (train, test))
-        with recorded() as start:
-            reader = answerer(folder, RECIPE).fit(*columns(learned))
-        given = {OURS: reader.predict(columns(asked)[0])}
-        for name in TRAINERS:
-            given[name] = trainers_answers(name, folder, learned, asked, start)
+        reader, given = _answer(options.folder, learned, asked)
         for name, of_fold in given.items():
             for i, answer in zip(test, of_fold, strict=True):
                 answers[name][i] = answer
-            scores = _answers_peer.squad_scores(of_fold, asked)
-            print(f"  fold {number + 1}, {name}: exact match and F1 {scores}", flush=True)
-        if n_spans < SPAN_ROWS:
-            checked = asked[: SPAN_ROWS - n_spans]
-            same += _same_spans(reader, checked)
-            n_spans += len(checked)
-            print(f"  n-best spans as by brute force: {same} of {n_spans}", flush=True)
+            print(f"  {name}: exact match and F1 {squad_scores(of_fold, asked)}", flush=True)
+        same += _same_spans(reader, asked[: SPAN_ROWS - len(same)])
+        print(f"  n-best spans as by brute force: {sum(same)} of {len(same)}", flush=True)
     results = {
         "n_questions": len(rows),
         **RECIPE,
         "folds": FOLDS,
-        "spans_same": same,
-        "spans_checked": n_spans,
+        "spans_same": sum(same),
+        "spans_checked": len(same),
+        "same_answers": float(np.mean(np.equal(answers[OURS], answers[SAME_LOSS]))),
     }
     for name, given in answers.items():
-        exact, f1 = _answers_peer.squad_scores(given, rows)
-        results[name] = {"exact_match": exact, "f1": f1}
-    pairs = zip(answers[OURS], answers[SAME_LOSS], strict=True)
-    results["same_answers"] = float(np.mean([a == b for a, b in pairs]))
+        results[name] = dict(zip(("exact_match", "f1"), squad_scores(given, rows), strict=True))
     _print(results)
     return results
 
@@ -74,52 +68,34 @@ def _by_article(rows):
     return GroupKFold(FOLDS).split(rows, groups=[row["article"] for row in rows])
 
 
-def columns(rows):
-    """Give X and y of questions."""
-    X = [(row["question"], row["context"]) for row in rows]
-    return X, [(row["answer"], row["answer_start"]) for row in rows]
-
-
-def answerer(folder, recipe):
-    """Give ours, set up as the Trainer is."""
-    from skbert import BertQuestionAnswerer
-
-    return BertQuestionAnswerer(str(folder), **same_recipe(recipe, SEED))
-
-
-def trainers_answers(name, folder, learned, rows, start):
-    """Train one of the `TRAINERS` on some rows; give its answers to others."""
-    from transformers import AutoTokenizer
-
-    model, _ = _answers_peer.train_with_trainer(
-        folder, learned, seed=SEED, start=start, as_ours=TRAINERS[name], **RECIPE
-    )
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    encoded, samples, offsets = _answers_peer.features_of(tokenizer, rows)
-    logits = _answers_peer.logits_in_input_order(tokenizer, model, encoded)
-    return _answers_peer.published_answers(rows, samples, offsets, logits)
+def _answer(folder, learned, asked):
+    """Train all; return ours, fitted, and the answers of each."""
+    X, y = columns(learned)
+    questions, _ = columns(asked)
+    with recorded() as start:
+        reader = TASK.ours(folder, RECIPE).fit(X, y)
+    given = {OURS: reader.predict(questions)}
+    for name, loss in TRAINERS.items():
+        tokenizer, model, _ = TASK.train(folder, X, y, RECIPE, start=start, loss=loss)
+        given[name] = published_answers(tokenizer, model, questions)
+    return reader, given
 
 
 def _same_spans(reader, rows):
-    """Count questions whose n-best spans are those of a search over everything.
+    """Return for each question whether its n-best spans are those of a search over everything.
 
     The search reads the logits of the same weights, saved and loaded by transformers.
     """
-    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
-
-    with tempfile.TemporaryDirectory() as saved:
-        reader.save_pretrained(saved)
-        tokenizer = AutoTokenizer.from_pretrained(saved)
-        model = AutoModelForQuestionAnswering.from_pretrained(saved)
-        encoded, samples, offsets = _answers_peer.features_of(tokenizer, rows)
-        logits = _answers_peer.logits_in_input_order(tokenizer, model, encoded)
-    searched = _answers_peer.every_span(len(rows), samples, offsets, logits)
-    found = reader.predict_answers(columns(rows)[0], n_best=SPAN_BEST)
-    return sum(_agree(*pair) for pair in zip(found, searched, strict=True))
+    if not rows:
+        return []
+    X, _ = columns(rows)
+    searched = ranked_spans(*TASK.reload(reader), X)
+    found = reader.predict_answers(X, n_best=SPAN_BEST)
+    return [_agree(*pair) for pair in zip(found, searched, strict=True)]
 
 
 def _agree(found, searched):
-    """Whether each span found is, up to ties, the one of its rank."""
+    """Return whether each span found is, up to ties, the one of its rank."""
     scores = {(begin, end): score for score, begin, end in searched}
     ranked = [score for score, _, _ in searched[:SPAN_BEST]]
     given = [scores.get((answer.start, answer.end), -np.inf) for answer in found]
@@ -127,16 +103,18 @@ def _agree(found, searched):
 
 
 def _print(results):
-    rows = [
-        (name, f"{results[name]['exact_match']:.1f}", f"{results[name]['f1']:.1f}")
-        for name in (OURS, *TRAINERS)
-    ]
     title = f"Answers: {results['n_questions']} questions, {FOLDS} folds by article"
-    print_table(title, ("trained by", "exact match", "F1"), rows)
-    print(f"  {100 * results['same_answers']:.1f} % of the answers are those of the same loss")
+    rows = {name: results[name] for name in (OURS, *TRAINERS)}
+    print_table(title, "trained by", {"exact match": "{exact_match:.1f}", "F1": "{f1:.1f}"}, rows)
+    print(f"  {results['same_answers']:.1%} of the answers are those of the same loss")
     for name in TRAINERS:
         for metric in ("exact_match", "f1"):
             off = abs(results[OURS][metric] - results[name][metric])
-            print(verdict(f"points of {metric} from the {name}", off, at_most=TARGET))
+            print_verdict(f"points of {metric} from the {name}", off, at_most=TARGET)
     share = results["spans_same"] / results["spans_checked"]
-    print(verdict("of the questions have the spans of a search over all", share, at_least=1.0))
+    print_verdict("of the questions have the spans of a search over all", share, at_least=1.0)
+
+
+def summarize(results):
+    for peer in TRAINERS:
+        yield summary_line("quality, XQuAD, F1", results[OURS]["f1"], peer, results[peer]["f1"])

@@ -4,11 +4,10 @@ import subprocess
 import sys
 from statistics import median
 
-from shared.report import print_table, verdict
-from shared.timing import spread
+from shared.report import pass_or_fail, print_table, print_verdict
+from shared.timing import TIMES, spread
 
 TARGET_SECONDS = 0.15
-
 DEPENDENCIES = "torch, sklearn.base, sklearn.utils.validation, sklearn.utils.metaestimators"
 PROGRAM = """
 import time
@@ -19,9 +18,14 @@ print(time.perf_counter() - start)
 import sys
 print("transformers" in sys.modules)
 """
+TITLES = {
+    "torch_and_sklearn_seconds": "torch and scikit-learn",
+    "skbert_seconds": "skbert, with both",
+    "after_both_seconds": "skbert, after both",
+}
 
 
-def measure(*, rounds):
+def measure(options):
     """Import skbert and its dependencies in turn, each in a fresh process.
 
     Returns
@@ -30,16 +34,14 @@ def measure(*, rounds):
     """
     _import("skbert")  # brings the files into the system's cache
     base, ours, after, eager = [], [], [], False
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         base.append(_import(DEPENDENCIES)[0])
         seconds, eager = _import("skbert")
         ours.append(seconds)
         after.append(_import("skbert", before=f"import {DEPENDENCIES}")[0])
     beyond = [a - b for a, b in zip(ours, base, strict=True)]
     results = {
-        "torch_and_sklearn_seconds": spread(base),
-        "skbert_seconds": spread(ours),
-        "after_both_seconds": spread(after),
+        **{name: spread(s) for name, s in zip(TITLES, (base, ours, after), strict=True)},
         "beyond_seconds": median(ours) - median(base),
         "beyond_seconds_pairwise": median(beyond),
         "imports_transformers": eager,
@@ -49,7 +51,7 @@ def measure(*, rounds):
 
 
 def _import(modules, before=""):
-    """Seconds of an import in a fresh process, and whether it brought transformers along."""
+    """Return seconds of an import in a fresh process, and whether it brought transformers."""
     program = PROGRAM.format(modules=modules, before=before)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -59,19 +61,11 @@ def _import(modules, before=""):
 
 
 def _print(results):
-    rows = [
-        (name, *(f"{results[key][figure]:.3f}" for figure in ("median", "min", "max")))
-        for name, key in (
-            ("torch and scikit-learn", "torch_and_sklearn_seconds"),
-            ("skbert, with both", "skbert_seconds"),
-            ("skbert, after both", "after_both_seconds"),
-        )
-    ]
-    print_table("Import", ("import", "median s", "min s", "max s"), rows)
+    rows = {title: {"seconds": results[name]} for name, title in TITLES.items()}
+    print_table("Import", "import", TIMES, rows)
     beyond = results["beyond_seconds_pairwise"]
-    print(verdict("s more than both (pairwise)", beyond, at_most=TARGET_SECONDS))
+    print_verdict("s more than both (pairwise)", beyond, at_most=TARGET_SECONDS)
     after = results["after_both_seconds"]["median"]
-    print(verdict("s after both", after, at_most=TARGET_SECONDS))
-    verb = "is" if results["imports_transformers"] else "is not"
-    word = "FAIL" if results["imports_transformers"] else "PASS"
-    print(f"  {word}  transformers {verb} imported by it")
+    print_verdict("s after both", after, at_most=TARGET_SECONDS)
+    eager = results["imports_transformers"]
+    print(f"  {pass_or_fail(not eager)}  transformers {'is' if eager else 'is not'} imported by it")

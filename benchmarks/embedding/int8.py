@@ -1,39 +1,41 @@
 """int8 beside our other precisions: its speed, how near its vectors are, what they are worth."""
 
-from fine_tuning import data as _fine_tuning_data
-from shared import data as _data
-from shared import peers as _peers
-from shared.report import print_table, verdict
-from shared.timing import Contender, alternate, pairwise_median, spread
+from functools import partial
+
+from shared import data, peers
+from shared.report import print_table, print_verdict, summary_line
+from shared.timing import TIMES, alternate, pairwise_median, spread
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 SENTENCE_TRANSFORMERS = "sentence-transformers"
-QUICK_SHARE = 10
-HEADERS = (
-    "contender", "rounds", "median s", "min s", "max s", "times faster than float32",
-    "than s-t", "mean cosine", "smallest",
-)  # fmt: skip
+COLUMNS = {
+    **TIMES,
+    "times faster than float32": "{faster_than_float32:.2f}",
+    "than s-t": "{faster_than_sentence_transformers:.2f}",
+    "mean cosine": "{mean_cosine:.5f}",
+    "smallest": "{min_cosine:.5f}",
+}
 
 
-def measure(folder, *, rounds, quick):
+def measure(options):
     """Time the mixed texts, then classify BANKING77; print a table each and the verdicts.
 
     Returns
     -------
     results : dict
     """
-    embed = {precision: _peers.skbert_embedder(folder, precision) for precision in PRECISIONS}
-    speed = _speed(folder, embed, rounds, quick)
-    accuracy = _accuracy(embed, quick)
-    return {"speed": speed, "accuracy": accuracy}
+    embed = {
+        precision: peers.skbert_embedder(options.folder, precision) for precision in PRECISIONS
+    }
+    return {"speed": _speed(embed, options), "accuracy": _accuracy(embed, options.quick)}
 
 
-def _speed(folder, embed, rounds, quick):
-    texts = _data.mixed(_data.read_corpus())
-    texts = texts[: len(texts) // QUICK_SHARE] if quick else texts
-    peers = {**embed, SENTENCE_TRANSFORMERS: _peers.sentence_transformers_encode(folder)}
-    contenders = [_contender(name, function, texts, rounds) for name, function in peers.items()]
-    seconds, vectors = alternate(contenders)
+def _speed(embed, options):
+    texts = data.few(data.mixed(), options.quick)
+    peer = peers.sentence_transformers_encode(options.folder)
+    contenders = {**embed, SENTENCE_TRANSFORMERS: peer}
+    runs = {name: partial(function, texts) for name, function in contenders.items()}
+    seconds, vectors = alternate(runs, options.rounds)
     results = {
         name: {
             "seconds": spread(times),
@@ -49,10 +51,6 @@ def _speed(folder, embed, rounds, quick):
     return {"n_texts": len(texts), "contenders": results}
 
 
-def _contender(name, embed, texts, rounds):
-    return Contender(name, lambda: embed(texts), rounds)
-
-
 def _cosines(ours, float32):
     cosines = (ours * float32).sum(axis=1)  # both are unit vectors
     return {"mean_cosine": float(cosines.mean()), "min_cosine": float(cosines.min())}
@@ -65,38 +63,36 @@ def _accuracy(embed, quick):
     """
     from sklearn.linear_model import LogisticRegression
 
-    (train, train_labels), (test, test_labels) = _fine_tuning_data.banking(everything=not quick)
+    (train, train_labels), (test, test_labels) = data.banking(a_class=10 if quick else None)
     results = {}
     for precision, function in embed.items():
         # C = 10, for vectors of length 1: with 1 all classes are drawn together.
         model = LogisticRegression(C=10, max_iter=2000).fit(function(train), train_labels)
         results[precision] = model.score(function(test), test_labels)
     title = f"BANKING77, {len(train):,} texts to train, {len(test):,} to test: logistic regression"
-    rows = [(precision, f"{100 * value:.2f}") for precision, value in results.items()]
-    print_table(title, ("precision", "accuracy, %"), rows)
+    print_table(title, "precision", {"accuracy": "{:.2%}"}, results)
     lost = 100 * (results["float32"] - results["int8"])
-    print(verdict("points of accuracy lost by int8", lost, at_most=0.5))
+    print_verdict("points of accuracy lost by int8", lost, at_most=0.5)
     return results
 
 
 def _print_speed(n_texts, results):
-    rows = [_row(name, figures) for name, figures in results.items()]
-    print_table(f"int8, mixed: {n_texts:,} texts", HEADERS, rows)
+    print_table(f"int8, mixed: {n_texts:,} texts", "contender", COLUMNS, results)
     int8 = results["int8"]
-    print(verdict("times as fast as float32", int8["faster_than_float32"], at_least=1.5))
-    against = int8["faster_than_sentence_transformers"]
-    print(verdict("times as fast as sentence-transformers", against, at_least=3.2))
-    print(verdict("mean cosine to float32", int8["mean_cosine"], at_least=0.99))
+    print_verdict("times as fast as float32", int8["faster_than_float32"], at_least=1.5)
+    ratio = int8["faster_than_sentence_transformers"]
+    print_verdict("times as fast as sentence-transformers", ratio, at_least=3.2)
+    print_verdict("mean cosine to float32", int8["mean_cosine"], at_least=0.99)
 
 
-def _row(name, figures):
-    seconds = figures["seconds"]
-    return (
-        name,
-        len(seconds["all"]),
-        *(f"{seconds[key]:.3f}" for key in ("median", "min", "max")),
-        f"{figures['faster_than_float32']:.2f}",
-        f"{figures['faster_than_sentence_transformers']:.2f}",
-        f"{figures['mean_cosine']:.5f}",
-        f"{figures['min_cosine']:.5f}",
-    )
+def summarize(results):
+    contenders = results["speed"]["contenders"]
+    speeds = {
+        name: results["speed"]["n_texts"] / its["seconds"]["median"]
+        for name, its in contenders.items()
+    }
+    for peer in ("float32", SENTENCE_TRANSFORMERS):
+        ratio = contenders["int8"][f"faster_than_{peer.replace('-', '_')}"]
+        yield summary_line("embedding in int8, texts/s", speeds["int8"], peer, speeds[peer], ratio)
+    int8, float32 = (100 * results["accuracy"][name] for name in ("int8", "float32"))
+    yield summary_line("quality, int8, frozen, BANKING77, %", int8, "float32", float32)

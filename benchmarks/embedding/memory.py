@@ -1,98 +1,120 @@
-"""Peak memory of embedding many short texts, in a fresh process.
+"""Memory of embedding, in fresh processes: the peak of many texts, the growth over many fits."""
 
-Run as a program, ``python -m embedding.memory FOLDER N_TEXTS``, this file is that process.
-"""
-
-import json
-import resource
-import subprocess
-import sys
+import random
+import tempfile
 import time
+import warnings
 from pathlib import Path
 
-from shared import data as _data
-from shared.report import print_table, verdict
+from shared import data
+from shared.process import MB, in_fresh_process, peak_mb, resident_mb
+from shared.report import print_table, print_verdict, summary_line
 
-BENCHMARKS = Path(__file__).resolve().parents[1]
 TARGET_MB = 500
-MB = 2**20
+N_FITS, TRANSFORMS_A_FIT = 10, 5
+N_TEXTS = 60  # in each transform; of mixed lengths
+TARGET_GROWTH_MB = 50
+ROWS = {
+    "before_mb": "before: model loaded, texts in a list",
+    "peak_mb": "peak",
+    "growth_mb": "peak minus before",
+    "output_mb": "the result itself",
+    "beyond_output_mb": "beyond the result",
+}
 
 
-def measure(folder, *, n_texts):
-    """Embed in a fresh process and compare its peak with the size of the result.
+def measure(options):
+    """Embed many short texts in a fresh process; compare its peak with the size of the result.
 
     Returns
     -------
     results : dict
         Sizes in MB (2**20 bytes).
     """
-    command = [sys.executable, "-m", "embedding.memory", str(folder), str(n_texts)]
-    done = subprocess.run(command, cwd=BENCHMARKS, stdout=subprocess.PIPE, text=True, check=True)
-    results = json.loads(done.stdout)
+    results = in_fresh_process(embed_many, str(options.folder), options.memory_texts)
     results["growth_mb"] = results["peak_mb"] - results["before_mb"]
     results["beyond_output_mb"] = results["growth_mb"] - results["output_mb"]
-    _print(results)
+    title = f"Memory: {results['n_texts']:,} short texts, {results['seconds']:.0f} s"
+    rows = {name: results[key] for key, name in ROWS.items()}
+    print_table(title, "resident memory", {"MB": "{:.0f}"}, rows)
+    print_verdict("MB beyond result and model", results["beyond_output_mb"], at_most=TARGET_MB)
     return results
 
 
-def _print(results):
-    rows = [
-        ("before: model loaded, texts in a list", f"{results['before_mb']:.0f}"),
-        ("peak", f"{results['peak_mb']:.0f}"),
-        ("peak minus before", f"{results['growth_mb']:.0f}"),
-        ("the result itself", f"{results['output_mb']:.0f}"),
-        ("beyond the result", f"{results['beyond_output_mb']:.0f}"),
-    ]
-    title = f"Memory: {results['n_texts']:,} short texts, {results['seconds']:.0f} s"
-    print_table(title, ("resident memory", "MB"), rows)
-    print(verdict("MB beyond result and model", results["beyond_output_mb"], at_most=TARGET_MB))
-
-
-def embed_and_watch(folder, n_texts):
+def embed_many(folder, n_texts):
     """Do the work of the fresh process."""
     from skbert import BertEmbedder
 
-    texts = _data.distinct_short(_data.read_corpus(), n_texts)
+    texts = data.distinct_short(n_texts)
     embedder = BertEmbedder(folder, normalize=True, device="cpu").fit(texts[:1])
     embedder.transform(texts[:8])
-    before, peak_before = _resident(), _peak()
+    before, peak_before = resident_mb(), peak_mb()
     start = time.perf_counter()
     vectors = embedder.transform(texts)
     seconds = time.perf_counter() - start
     return {
         "n_texts": n_texts,
         "seconds": seconds,
-        "before_mb": before / MB,
-        "peak_before_mb": peak_before / MB,
-        "peak_mb": _peak() / MB,
+        "before_mb": before,
+        "peak_before_mb": peak_before,
+        "peak_mb": peak_mb(),
         "output_mb": vectors.nbytes / MB,
     }
 
 
-def _resident():
-    """Bytes of memory that this process holds now, or its peak where the system does not say."""
-    status = _status("VmRSS")
-    return _peak() if status is None else status
+def measure_flat(options):
+    """Watch ten fits and fifty transforms in one process, with a cache and without.
+
+    Returns
+    -------
+    results : dict
+        Resident MB after each transform.
+    """
+    results = {
+        name: in_fresh_process(embed_again_and_again, str(options.folder), with_cache)
+        for name, with_cache in (("no cache", False), ("cache", True))
+    }
+    columns = {
+        "after the first": lambda mb: f"{mb[0]:.0f}",
+        "half way": lambda mb: f"{mb[len(mb) // 2]:.0f}",
+        "at the end": lambda mb: f"{mb[-1]:.0f}",
+        "growth": lambda mb: f"{mb[-1] - mb[0]:.0f}",
+    }
+    title = f"Memory: {N_FITS} fits with {TRANSFORMS_A_FIT} transforms each, resident MB"
+    print_table(title, "what", columns, results)
+    growth = _worst_growth(results)
+    print_verdict("MB growth after the first transform", growth, at_most=TARGET_GROWTH_MB)
+    return results
 
 
-def _peak():
-    """Most bytes that this process held at once."""
-    # On Linux ru_maxrss is inherited from the parent, here a large one; VmHWM is not.
-    status = _status("VmHWM")
-    if status is not None:
-        return status
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def embed_again_and_again(folder, with_cache):
+    """Do the work of the fresh process: other texts each time."""
+    from skbert import BertEmbedder, TruncationWarning
+
+    warnings.simplefilter("ignore", TruncationWarning)
+    texts = data.mixed()
+    draw = random.Random(data.SEED)
+    resident = []
+    with tempfile.TemporaryDirectory() as place:
+        cache = Path(place) / "cache.sqlite" if with_cache else None
+        for _ in range(N_FITS):
+            embedder = BertEmbedder(folder, device="cpu", cache=cache).fit(texts[:1])
+            for _ in range(TRANSFORMS_A_FIT):
+                embedder.transform(draw.sample(texts, N_TEXTS))
+                resident.append(resident_mb())
+            embedder.release()
+    return resident
 
 
-def _status(key):
-    """Bytes that Linux states for this process, or None."""
-    path = Path("/proc/self/status")
-    if not path.exists():
-        return None
-    lines = [line for line in path.read_text().splitlines() if line.startswith(key + ":")]
-    return int(lines[0].split()[1]) * 1024
+def _worst_growth(results):
+    """Return the MB by which the process that grew more did so after its first transform."""
+    return max(mb[-1] - mb[0] for mb in results.values())
 
 
-if __name__ == "__main__":
-    print(json.dumps(embed_and_watch(sys.argv[1], int(sys.argv[2]))))
+def summarize(results):
+    what = f"memory of {results['n_texts']:,} texts beside their vectors, MB"
+    yield summary_line(what, results["beyond_output_mb"])
+
+
+def summarize_flat(results):
+    yield summary_line("memory, growth over 50 transforms, MB", _worst_growth(results))

@@ -1,12 +1,9 @@
 """The same numbers as sentence-transformers, and as transformers one text at a time."""
 
-import random
-
 import numpy as np
 import torch
-from shared import data as _data
-from shared import peers as _peers
-from shared.report import print_table
+from shared import data, peers
+from shared.report import pass_or_fail, print_table
 
 TOLERANCE = 1e-5
 # (questions, contexts, sentences)
@@ -29,9 +26,14 @@ LAYERS = (
     ((-1, -2, -3, -4), "concat"),
 )
 BATCH_SIZES = (1, 7, 64, "auto")
+COLUMNS = {
+    "max abs diff": "{max_abs_diff:.1e}",
+    "largest value": "{largest_value:.2f}",
+    "": lambda row: pass_or_fail(row["passed"]),
+}
 
 
-def measure(folder, *, quick):
+def measure(options):
     """Compare, print PASS or FAIL a row.
 
     Returns
@@ -39,27 +41,18 @@ def measure(folder, *, quick):
     results : list of dict
         One entry a comparison.
     """
-    texts = _sample(_data.read_corpus(), *(QUICK if quick else FULL))
+    folder = options.folder
+    texts = data.mixed(*(QUICK if options.quick else FULL))
     states, pooled = _reference(folder, texts)
-    shared = _peers.skbert_embedder(folder)  # keeps the weights loaded for all the embedders below
+    shared = peers.skbert_embedder(folder)  # keeps the weights loaded for all the embedders below
     results = [
         _against_sentence_transformers(folder, texts, shared),
         *_poolings_and_layers(folder, texts, states, pooled),
         *_orders_and_batch_sizes(folder, texts, states),
     ]
-    _print(len(texts), results)
+    title = f"Same numbers: {len(texts)} texts, at most {TOLERANCE:.0e} from the reference"
+    print_table(title, "comparison", COLUMNS, {row["comparison"]: row for row in results})
     return results
-
-
-def _sample(corpus, n_questions, n_contexts, n_sentences):
-    draw = random.Random(_data.SEED)
-    texts = [
-        *draw.sample(corpus.test_questions, n_questions),
-        *draw.sample(corpus.contexts, n_contexts),
-        *draw.sample(corpus.sentences, n_sentences),
-    ]
-    draw.shuffle(texts)
-    return texts
 
 
 @torch.inference_mode()
@@ -72,10 +65,10 @@ def _reference(folder, texts):
     pooled : list of Tensor, each of shape (H,)
         The pooler's outputs.
     """
-    tokenizer, model = _peers.load_plain(folder)
+    tokenizer, model = peers.load_plain(folder)
     states, pooled = [], []
     for text in texts:
-        tokens = tokenizer(text, truncation=True, max_length=_peers.MAX_LENGTH, return_tensors="pt")
+        tokens = tokenizer(text, truncation=True, max_length=peers.MAX_LENGTH, return_tensors="pt")
         output = model(**tokens, output_hidden_states=True)
         states.append(torch.cat(output.hidden_states))
         pooled.append(output.pooler_output[0])
@@ -84,7 +77,7 @@ def _reference(folder, texts):
 
 def _against_sentence_transformers(folder, texts, skbert_embed):
     ours = skbert_embed(texts)
-    theirs = _peers.sentence_transformers_encode(folder)(texts)
+    theirs = peers.sentence_transformers_encode(folder)(texts)
     return _compare("sentence-transformers, normalize=True", ours, theirs)
 
 
@@ -101,7 +94,7 @@ def _poolings_and_layers(folder, texts, states, pooled):
 def _orders_and_batch_sizes(folder, texts, states):
     expected = np.stack([_expected(state, "mean", -1, "mean") for state in states])
     given = np.arange(len(texts))
-    shuffled = np.random.default_rng(_data.SEED).permutation(len(texts))
+    shuffled = np.random.default_rng(data.SEED).permutation(len(texts))
     for name, order in (("given", given), ("shuffled", shuffled)):
         for batch_size in BATCH_SIZES:
             ours = _embed(folder, [texts[i] for i in order], batch_size=batch_size)
@@ -132,17 +125,3 @@ def _compare(title, ours, theirs):
         "largest_value": max(float(np.abs(b).max()) for b in theirs),
         "passed": worst <= TOLERANCE,
     }
-
-
-def _print(n_texts, results):
-    rows = [
-        (
-            result["comparison"],
-            f"{result['max_abs_diff']:.1e}",
-            f"{result['largest_value']:.2f}",
-            "PASS" if result["passed"] else "FAIL",
-        )
-        for result in results
-    ]
-    title = f"Same numbers: {n_texts} texts, at most {TOLERANCE:.0e} from the reference"
-    print_table(title, ("comparison", "max abs diff", "largest value", ""), rows)

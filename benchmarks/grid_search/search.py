@@ -4,19 +4,14 @@ What it should cost at least: one transform of the texts, and the same search ov
 there already. Peers embed the texts of each fold again for each candidate.
 """
 
-import csv
-import random
 import tempfile
-import time
-from collections import Counter
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
-from shared import peers as _peers
-from shared.data import DATA, SEED
-from shared.report import print_table, verdict
-from shared.timing import spread
+from shared import data, peers
+from shared.report import print_table, print_verdict, summary_line
+from shared.timing import TIMES, alternate, spread, timed
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -27,79 +22,82 @@ FEW_TEXTS = 300  # for the peers: each embeds them 41 times
 MOST_ROUNDS = 3
 FOLDS = 5
 GRID = {"lr__C": [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]}
+N_FITS = FOLDS * len(GRID["lr__C"]) + 1
 TARGET = 1.3  # times one transform, beside the classifiers' own time
-SKBERT, NO_CACHE = "skbert, cache", "skbert, no cache"
-SENTENCE_TRANSFORMERS, SKRUB = "sentence-transformers wrapper", "skrub"
+SKBERT = "skbert, cache"
+TITLES = {
+    "transform": "one transform of the texts",
+    "classifiers": f"the search over vectors ({N_FITS} classifiers)",
+    "search": "the search over texts, new cache",
+    "again": "the same once more, all in the cache",
+}
 
 
-def measure(folder, *, rounds, quick):
+def measure(options):
     """Time the search with a cache beside its floor, and the peers' on fewer texts.
 
     Returns
     -------
     results : dict
     """
-    texts, labels = _questions()
-    if quick:
+    texts, labels = data.frequent_intents(N_CLASSES)
+    if options.quick:
         texts, labels = texts[:FEW_TEXTS], labels[:FEW_TEXTS]
-    results = _beside_the_floor(folder, texts, labels, min(rounds, MOST_ROUNDS))
-    few = FEW_TEXTS // 3 if quick else FEW_TEXTS
-    results["peers"] = _beside_the_peers(folder, texts[:few], labels[:few])
+    rounds = min(options.rounds, MOST_ROUNDS)
+    results = _beside_the_floor(options.folder, texts, labels, rounds)
+    few = FEW_TEXTS // 3 if options.quick else FEW_TEXTS
+    results["peers"] = _beside_the_peers(options.folder, texts[:few], labels[:few])
     _print(results)
     return results
-
-
-def _questions():
-    """Read the questions of BANKING77's most frequent intents, shuffled."""
-    with (DATA / "banking77_train.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    counts = Counter(row["category"] for row in rows)
-    chosen = {name for name, _ in counts.most_common(N_CLASSES)}
-    rows = [row for row in rows if row["category"] in chosen]
-    random.Random(SEED).shuffle(rows)
-    return [row["text"] for row in rows], [row["category"] for row in rows]
 
 
 def _beside_the_floor(folder, texts, labels, rounds):
     """Alternate: one transform, the search over its vectors, the search over the texts."""
     transform = _skbert(folder, None).fit(texts).transform
     vectors = transform(texts)
-    seconds = {"transform": [], "classifiers": [], "search": [], "again": []}
-    for _ in range(rounds):
-        seconds["transform"].append(_timed(lambda: transform(texts))[0])
-        took, plain = _timed(lambda: _search("passthrough", vectors, labels))
-        seconds["classifiers"].append(took)
-        with tempfile.TemporaryDirectory() as place:
-            embedder = _skbert(folder, Path(place) / "cache.sqlite")
-            for name in ("search", "again"):
-                took, found = _timed(lambda: _search(embedder, texts, labels))  # noqa: B023
-                seconds[name].append(took)
-    difference = found.cv_results_["mean_test_score"] - plain.cv_results_["mean_test_score"]
+    places = []
+
+    def new_search():
+        places.append(tempfile.TemporaryDirectory())
+        return search_again()
+
+    def search_again():
+        return _search(_skbert(folder, Path(places[-1].name) / "cache.sqlite"), texts, labels)
+
+    runs = {
+        "transform": partial(transform, texts),
+        "classifiers": partial(_search, "passthrough", vectors, labels),
+        "search": new_search,
+        "again": search_again,
+    }
+    seconds, outputs = alternate(runs, rounds)
+    found, plain = (
+        outputs[name].cv_results_["mean_test_score"] for name in ("again", "classifiers")
+    )
     columns = zip(seconds["search"], seconds["transform"], seconds["classifiers"], strict=True)
     return {
         "n_texts": len(texts),
-        "n_fits": FOLDS * len(GRID["lr__C"]) + 1,
+        "n_fits": N_FITS,
         "seconds": {name: spread(values) for name, values in seconds.items()},
         # What is not the classifiers' own, as a multiple of one transform.
         "transforms": spread([(search - own) / once for search, once, own in columns]),
-        "max_score_diff": float(np.abs(difference).max()),
+        "max_score_diff": float(np.abs(found - plain).max()),
     }
 
 
 def _beside_the_peers(folder, texts, labels):
     """Run each once; none has its model loaded before."""
+    results = {"n_texts": len(texts)}
     with tempfile.TemporaryDirectory() as place:
         contenders = {
-            SKBERT: _skbert(folder, Path(place) / "cache.sqlite"),
-            NO_CACHE: _skbert(folder, None),
-            SENTENCE_TRANSFORMERS: SentenceTransformerWrapper(str(folder)),
+            SKBERT: (_skbert(folder, Path(place) / "cache.sqlite"), texts),
+            "skbert, no cache": (_skbert(folder, None), texts),
+            "sentence-transformers wrapper": (SentenceTransformerWrapper(str(folder)), texts),
         }
-        if _peers.has_skrub():
-            contenders[SKRUB] = _peers.skrub_estimator(folder)
-        results = {"n_texts": len(texts)}
-        for name, embedder in contenders.items():
-            X = texts if name != SKRUB else _as_column(texts)
-            seconds, search = _timed(lambda: _search(embedder, X, labels))  # noqa: B023
+        if peers.has_skrub():
+            contenders["skrub"] = (peers.skrub_estimator(folder), _as_column(texts))
+        for name, (embedder, X) in contenders.items():
+            seconds, search = timed(partial(_search, embedder, X, labels))
             results[name] = {"seconds": seconds, "best_score": search.best_score_}
     return results
 
@@ -148,38 +146,32 @@ def _as_column(texts):
     return pd.Series(texts, name="text")
 
 
-def _timed(run):
-    start = time.perf_counter()
-    result = run()
-    return time.perf_counter() - start, result
-
-
 def _print(results):
-    seconds, n_fits = results["seconds"], results["n_fits"]
-    names = {
-        "transform": "one transform of the texts",
-        "classifiers": f"the search over vectors ({n_fits} classifiers)",
-        "search": "the search over texts, new cache",
-        "again": "the same once more, all in the cache",
-    }
-    rows = [
-        (words, len(seconds[name]["all"]), *(f"{seconds[name][k]:.2f}" for k in _SPREAD))
-        for name, words in names.items()
-    ]
     title = f"Grid search: {results['n_texts']:,} texts, {FOLDS} folds x 8 candidates"
-    print_table(title, ("what", "rounds", "median s", "min s", "max s"), rows)
+    rows = {words: {"seconds": results["seconds"][name]} for name, words in TITLES.items()}
+    print_table(title, "what", TIMES, rows)
     measured = results["transforms"]["median"]
-    print(verdict("transforms beside the classifiers' own time", measured, at_most=TARGET))
-    print(verdict("largest difference of scores", results["max_score_diff"], at_most=0.005))
-    peers = dict(results["peers"])
-    n_texts = peers.pop("n_texts")
-    ours = peers[SKBERT]["seconds"]
-    rows = [
-        (name, f"{r['seconds']:.1f}", f"{r['seconds'] / ours:.1f}", f"{r['best_score']:.3f}")
-        for name, r in peers.items()
-    ]
-    headers = ("contender", "seconds", "times ours", "best score")
-    print_table(f"Grid search beside the peers: {n_texts} texts, one run each", headers, rows)
+    print_verdict("transforms beside the classifiers' own time", measured, at_most=TARGET)
+    print_verdict("largest difference of scores", results["max_score_diff"], at_most=0.005)
+    n_texts, contenders, ours = _peers_of(results)
+    columns = {
+        "seconds": "{seconds:.1f}",
+        "times ours": lambda figures: f"{figures['seconds'] / ours:.1f}",
+        "best score": "{best_score:.3f}",
+    }
+    title = f"Grid search beside the peers: {n_texts} texts, one run each"
+    print_table(title, "contender", columns, contenders)
 
 
-_SPREAD = ("median", "min", "max")
+def _peers_of(results):
+    contenders = dict(results["peers"])
+    n_texts = contenders.pop("n_texts")
+    return n_texts, contenders, contenders[SKBERT]["seconds"]
+
+
+def summarize(results):
+    n_texts, contenders, ours = _peers_of(results)
+    for peer, its in contenders.items():
+        if peer != SKBERT:
+            what, seconds = f"grid search, {n_texts} texts, s", its["seconds"]
+            yield summary_line(what, ours, peer, seconds, seconds / ours)

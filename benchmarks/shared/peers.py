@@ -1,4 +1,4 @@
-"""What is compared: each function loads a model once and gives texts → unit vectors, on the CPU.
+"""What is compared: each function loads a model once and returns texts → unit vectors, on the CPU.
 
 All read the same weights in float32, keep at most 256 tokens of a text (or as many as asked), take
 the mean of its token vectors and scale it to length 1.
@@ -11,6 +11,7 @@ import torch
 
 MAX_LENGTH = 256
 LOOP_BATCH = 32
+LOOP = "loop, 32 in input order"
 
 
 def skbert_embedder(folder, precision="float32", max_length=MAX_LENGTH):
@@ -33,26 +34,61 @@ def sentence_transformers_encode(folder, max_length=MAX_LENGTH):
 
 
 def plain_loop(folder):
-    """Load the loop that many write by hand: batches in input order, padded to the longest."""
+    """Load the loop that many write by hand."""
     tokenizer, model = load_plain(folder)
 
-    @torch.inference_mode()
-    def embed(texts):
-        vectors = []
-        for start in range(0, len(texts), LOOP_BATCH):
-            batch = tokenizer(
-                texts[start : start + LOOP_BATCH],
-                padding=True,
-                truncation=True,
-                max_length=MAX_LENGTH,
-                return_tensors="pt",
-            )
-            hidden = model(**batch).last_hidden_state
-            mask = batch["attention_mask"].unsqueeze(-1)
-            vectors.append((hidden * mask).sum(1) / mask.sum(1))
-        return _unit(torch.cat(vectors).numpy())
+    def mean(output, batch):
+        mask = batch["attention_mask"].unsqueeze(-1)
+        return (output.last_hidden_state * mask).sum(1) / mask.sum(1)
 
-    return embed
+    def encode(texts):
+        return padded(tokenizer, texts)
+
+    return lambda texts: _unit(torch.stack(run_loop(model, texts, encode, mean)).numpy())
+
+
+def padded(tokenizer, texts, **options):
+    """Tokenize texts, or pairs given as 2-tuples, as one batch."""
+    return tokenize(tokenizer, texts, padding=True, return_tensors="pt", **options)
+
+
+def tokenize(tokenizer, texts, **options):
+    """Tokenize texts, or pairs given as 2-tuples."""
+    columns = list(map(list, zip(*texts, strict=True))) if isinstance(texts[0], tuple) else [texts]
+    return tokenizer(*columns, truncation=True, max_length=MAX_LENGTH, **options)
+
+
+def token_counts(folder, texts):
+    """Return the number of tokens of each text or pair."""
+    from transformers import AutoTokenizer
+
+    encoded = tokenize(AutoTokenizer.from_pretrained(folder), texts)
+    return [len(ids) for ids in encoded["input_ids"]]
+
+
+@torch.inference_mode()
+def run_loop(model, rows, encode, read):
+    """Run a model on batches of 32 in input order, padded to the longest.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+    rows : sequence
+    encode : callable
+        Some rows → the model's inputs.
+    read : callable
+        Its output and inputs → a result for each row.
+
+    Returns
+    -------
+    results : list
+    """
+    model.eval()
+    results = []
+    for start in range(0, len(rows), LOOP_BATCH):
+        batch = encode(rows[start : start + LOOP_BATCH])
+        results.extend(read(model(**batch), batch))
+    return results
 
 
 def extraction_pipeline(folder, batch_size, max_length=MAX_LENGTH):
@@ -73,7 +109,9 @@ def extraction_pipeline(folder, batch_size, max_length=MAX_LENGTH):
 
     def embed(texts):
         outputs = extract(texts, batch_size=batch_size, return_tensors=True)
-        return _unit(np.stack([_as_tokens(output).mean(0).numpy() for output in outputs]))
+        # (1, L, H) or (L, H)
+        means = [output.reshape(-1, output.shape[-1]).mean(0).numpy() for output in outputs]
+        return _unit(np.stack(means))
 
     return embed
 
@@ -90,7 +128,7 @@ def skrub_encoder(folder, max_length=MAX_LENGTH):
 
 
 def skrub_estimator(folder):
-    """Give skrub's encoder with all features, unfitted."""
+    """Return skrub's encoder with all features, unfitted."""
     import skrub
 
     # TextEncoder was renamed LLMEncoder in skrub 0.11.
@@ -99,21 +137,17 @@ def skrub_estimator(folder):
 
 
 def has_skrub():
-    """Whether skrub is installed."""
+    """Return whether skrub is installed."""
     return importlib.util.find_spec("skrub") is not None
 
 
-def load_plain(folder):
+def load_plain(folder, auto_class="AutoModel"):
     """Load the tokenizer and the model as transformers gives them, in float32, for inference."""
-    from transformers import AutoModel, AutoTokenizer
+    import transformers
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    return tokenizer, AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
-
-
-def _as_tokens(output):
-    """(1, L, H) or (L, H) → (L, H)."""
-    return output.reshape(-1, output.shape[-1])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    load = getattr(transformers, auto_class).from_pretrained
+    return tokenizer, load(folder, dtype=torch.float32).eval()
 
 
 def _unit(vectors):

@@ -1,4 +1,4 @@
-"""Tables, verdicts, and the description of the machine."""
+"""Tables, verdicts, lines of the summary, and the description of the machine."""
 
 import os
 import platform
@@ -12,26 +12,72 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def print_table(title, headers, rows):
+def print_table(title, first, columns, results):
+    """Print a row for each entry of the results.
+
+    Parameters
+    ----------
+    title : str
+    first : str
+        Header of the names.
+    columns : dict of str to (str or callable)
+        For each header a format of the entry's figures, such as ``"{seconds[median]:.3f}"``, or a
+        function of them.
+    results : dict of str to (dict or number)
+    """
+    rows = [
+        (name, *(_cell(column, figures) for column in columns.values()))
+        for name, figures in results.items()
+    ]
+    print_rows(title, (first, *columns), rows)
+
+
+def print_rows(title, headers, rows):
     """Print aligned columns, the first to the left and the others to the right."""
-    cells = [headers, *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
-    print(f"\n{title}")
-    for number, row in enumerate(cells):
-        pairs = list(zip(row, widths, strict=True))
-        line = [pairs[0][0].ljust(pairs[0][1]), *(cell.rjust(width) for cell, width in pairs[1:])]
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    # Kernels, and so all ratios, depend on the instruction set: it stands with every figure.
+    print(f"\n{title} [{instruction_set()}]")
+    for cells in (headers, ["-" * width for width in widths], *rows):
+        pairs = zip(cells[1:], widths[1:], strict=True)
+        line = [cells[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in pairs)]
         print("  " + "  ".join(line).rstrip())
-        if number == 0:
-            print("  " + "  ".join("-" * width for width in widths))
 
 
-def verdict(what, value, *, at_least=None, at_most=None):
-    """Give a line that says whether a figure reaches its target."""
+def _cell(column, figures):
+    if callable(column):
+        return str(column(figures))
+    return column.format(**figures) if isinstance(figures, dict) else column.format(figures)
+
+
+def print_verdict(what, value, *, at_least=None, at_most=None):
+    """Print whether a figure reaches its target."""
     if at_least is not None:
         passed, target = value >= at_least, f"at least {at_least}"
     else:
         passed, target = value <= at_most, f"at most {at_most}"
-    return f"  {'PASS' if passed else 'FAIL'}  {value:.3g} {what} (target: {target})"
+    print(f"  {pass_or_fail(passed)}  {value:.3g} {what} (target: {target})")
+
+
+def pass_or_fail(passed):
+    return "PASS" if passed else "FAIL"
+
+
+def summary_line(what, ours, peer="", theirs=None, ratio=None):
+    """Return the cells of one comparison in the summary."""
+    return (
+        what,
+        f"{ours:,.1f}",
+        peer,
+        "" if theirs is None else f"{theirs:,.1f}",
+        "" if ratio is None else f"{ratio:.2f}",
+    )
+
+
+def instruction_set():
+    """Return the widest vector instructions that torch's kernels use here."""
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def machine():
@@ -41,6 +87,7 @@ def machine():
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
+        "instruction_set": instruction_set(),
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "system": platform.platform(),
@@ -50,8 +97,8 @@ def machine():
 
 
 def print_machine(description):
-    """Print what `machine` gives."""
-    print(f"{description['cpu']}, {description['cores']} cores, {description['system']}")
+    """Print what `machine` returns."""
+    print("{cpu} ({instruction_set}), {cores} cores, {system}".format(**description))
     versions = [f"{name} {found}" for name, found in description["versions"].items() if found]
     print(f"Python {description['python']}, {', '.join(versions)}")
 

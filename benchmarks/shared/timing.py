@@ -1,65 +1,138 @@
-"""Alternating runs in one process, and what is said about them."""
+"""Alternating runs in one process, beside the machine's matmul, and what is said about them."""
 
 import gc
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import median
-from typing import Any
+
+import numpy as np
+import torch
+
+SLOW_ROUNDS = 3
+FLOOR = "matmul floor"
+SIDE, PRODUCTS = 2048, 20
+PRODUCT_FLOPS = PRODUCTS * 2 * SIDE**3
+
+# Columns of every table of times.
+TIMES = {
+    "rounds": lambda figures: len(figures["seconds"]["all"]),
+    "median s": "{seconds[median]:.3f}",
+    "min s": "{seconds[min]:.3f}",
+    "max s": "{seconds[max]:.3f}",
+}
 
 
-@dataclass(frozen=True)
-class Contender:
-    """Something to time.
+def alternate(runs, rounds, *, slow=(), flops=None):
+    """Run A B C A B C ..., after one warm-up each.
 
-    Attributes
+    Parameters
     ----------
-    name : str
-        Its name in the table.
-    run : callable
+    runs : dict of str to callable
         What is timed, without arguments.
     rounds : int
-        In how many rounds, counted from the first, it runs.
-    """
-
-    name: str
-    run: Callable[[], Any]
-    rounds: int
-
-
-def alternate(contenders):
-    """Run A B C A B C ..., after one warm-up each.
+    slow : iterable of str
+        Contenders that run in the first `SLOW_ROUNDS` rounds only.
+    flops : float, optional
+        Operations of the work. With it, float32 products of matrices run as one more contender.
 
     Returns
     -------
     seconds : dict of str to list of float
-        Time of each round, so that entry i of two contenders was measured side by side.
+        Time of each round, so that entry i of two contenders was measured side by side. With
+        ``flops``, under `FLOOR` the time in which the round's products would have done the work.
     outputs : dict of str to object
-        What each gave in the warm-up.
+        What each returned in the warm-up.
     """
-    outputs = {contender.name: contender.run() for contender in contenders}
-    seconds = {contender.name: [] for contender in contenders}
-    for number in range(max(contender.rounds for contender in contenders)):
-        for contender in contenders:
-            if number < contender.rounds:
-                seconds[contender.name].append(timed(contender.run))
+    runs = runs if flops is None else {FLOOR: matmul_sample(), **runs}
+    outputs = {name: run() for name, run in runs.items()}
+    seconds = {name: [] for name in runs}
+    for number in range(rounds):
+        for name, run in runs.items():
+            if name not in slow or number < SLOW_ROUNDS:
+                seconds[name].append(timed(run)[0])
+    if flops is not None:
+        seconds[FLOOR] = [flops / PRODUCT_FLOPS * each for each in seconds[FLOOR]]
     return seconds, outputs
 
 
+def timed(run):
+    """Return the seconds that a run takes, and its output."""
+    gc.collect()
+    start = time.perf_counter()
+    output = run()
+    return time.perf_counter() - start, output
+
+
 def spread(values):
-    """Median, smallest and largest, and the values themselves."""
+    """Return the median, the smallest and the largest value, and the values themselves."""
     return {"median": median(values), "min": min(values), "max": max(values), "all": values}
 
 
 def pairwise_median(numerators, denominators):
-    """Median of the ratios inside each round: drift of the machine's speed cancels out."""
+    """Return the median of the ratios inside each round: drift of the machine's speed cancels."""
     # The shorter list is of a contender that sat out the later rounds.
     return median(a / b for a, b in zip(numerators, denominators, strict=False))
 
 
-def timed(run):
-    """Give the seconds that a run takes."""
-    gc.collect()
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def compare(seconds, outputs, ours, floor, n_texts):
+    """Return the figures of each contender: speed, ratios to ours and to the floor, difference."""
+    return {
+        name: {
+            "seconds": spread(times),
+            "texts_per_second": n_texts / median(times),
+            "ratio": median(times) / median(seconds[ours]),
+            "ratio_pairwise": pairwise_median(times, seconds[ours]),
+            "floor_pairwise": pairwise_median(floor, times),
+            "max_diff": _largest_difference(outputs[name], outputs[ours]),
+        }
+        for name, times in seconds.items()
+    }
+
+
+def _largest_difference(theirs, ours):
+    """Return None for outputs of different kinds."""
+    return float(np.abs(theirs - ours).max()) if theirs.shape == ours.shape else None
+
+
+def comparison_columns(contenders, ours):
+    """Return the columns of what `compare` returns."""
+    share = floor_name(figures["floor_pairwise"] for figures in contenders.values())
+    return {
+        **TIMES,
+        "texts/s": "{texts_per_second:.0f}",
+        f"times {ours}": "{ratio:.2f}",
+        "(pairwise)": "{ratio_pairwise:.2f}",
+        share: "{floor_pairwise:.2f}",
+        "max diff": lambda figures: (
+            "" if figures["max_diff"] is None else f"{figures['max_diff']:.0e}"
+        ),
+    }
+
+
+def floor_name(shares):
+    """Return the name of these figures: what was exceeded once is no floor."""
+    return "share of matmul floor" if max(shares) <= 1 else "times the matmul's rate"
+
+
+def matmul_sample():
+    """Return a function that computes `PRODUCTS` products of matrices, `PRODUCT_FLOPS`."""
+    a, b, c = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE), torch.empty(SIDE, SIDE)
+
+    def multiply():
+        for _ in range(PRODUCTS):
+            torch.mm(a, b, out=c)
+
+    return multiply
+
+
+def layer_flops(folder, lengths):
+    """Count operations of the encoder's layers on texts of so many tokens, padding left out.
+
+    A layer does four H x H products and two H x I products a token, and two products of a
+    token's query and value with every token of its text.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder)
+    H, inner = config.hidden_size, config.intermediate_size
+    per_layer = sum(2 * n * (4 * H * H + 2 * H * inner) + 4 * n * n * H for n in lengths)
+    return config.num_hidden_layers * per_layer

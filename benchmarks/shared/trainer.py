@@ -1,180 +1,167 @@
-"""The peer: Hugging Face's Trainer, set up as its documentation does, on the same texts."""
+"""The peer of our fine-tuned estimators: the Trainer, set up as its documentation does."""
 
 import importlib.util
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
-from shared.peers import MAX_LENGTH
+from shared import peers
 
 BATCH_SIZE = 16
-
-
-def same_recipe(recipe, seed):
-    """Give the parameters with which our estimators train as `run_trainer` does."""
-    return {
-        "max_epochs": recipe["epochs"],
-        "min_steps": 0,
-        "learning_rate": recipe["learning_rate"],
-        "weight_decay": 0.01,
-        "warmup_fraction": 0.1,
-        "max_grad_norm": 1.0,
-        "dropout": recipe["dropout"],
-        "train_batch_size": recipe.get("batch_size", BATCH_SIZE),
-        "device": "cpu",
-        "precision": "float32",
-        "random_state": seed,
-    }
+# What both read, ours under the same names but for the warm-up.
+SETTINGS = {"weight_decay": 0.01, "max_grad_norm": 1.0}
+WARMUP = 0.1
 
 
 def is_available():
-    """Whether accelerate, without which the Trainer does not start, is installed."""
+    """Return whether accelerate, without which the Trainer does not start, is installed."""
     return importlib.util.find_spec("accelerate") is not None
 
 
-def train_with_trainer(folder, texts, codes, *, dropout, epochs, learning_rate, seed, start=None):
-    """Fine-tune a sequence classifier; texts are tokenised before the clock starts.
+@dataclass(frozen=True)
+class Task:
+    """A task as our estimator and as transformers know it.
 
-    Returns
-    -------
-    model, seconds
-        The trained model, and the time of ``Trainer.train`` alone.
+    Attributes
+    ----------
+    estimator : str
+        Name of ours.
+    auto_class : str
+        Name of transformers' class of models.
+    encode : callable
+        A tokenizer, X and y → columns of the Trainer's rows, and the number of labels.
+    collator : str
+        Name of transformers' class that pads a batch.
     """
-    from transformers import AutoTokenizer, DataCollatorWithPadding
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = load_trainable(
-        "AutoModelForSequenceClassification",
-        folder,
-        dropout=dropout,
-        seed=seed,
-        num_labels=int(max(codes)) + 1,
-    )
-    rows = as_rows(tokenize(tokenizer, texts), labels=[int(code) for code in codes])
-    seconds = run_trainer(
-        model,
-        rows,
-        DataCollatorWithPadding(tokenizer),
-        epochs=epochs,
-        learning_rate=learning_rate,
-        seed=seed,
-        start=start,
-    )
-    return model, seconds
+    estimator: str
+    auto_class: str
+    encode: Callable
+    collator: str = "DataCollatorWithPadding"
+
+    def ours(self, folder, recipe, seed=0):
+        """Return our estimator, set up as the Trainer is."""
+        import skbert
+
+        return getattr(skbert, self.estimator)(
+            str(folder),
+            max_epochs=recipe["epochs"],
+            min_steps=0,
+            learning_rate=recipe["learning_rate"],
+            warmup_fraction=WARMUP,
+            dropout=recipe["dropout"],
+            train_batch_size=recipe.get("batch_size", BATCH_SIZE),
+            device="cpu",
+            precision="float32",
+            random_state=seed,
+            **SETTINGS,
+        )
+
+    def train(self, folder, X, y, recipe, *, seed=0, start=None, loss=None):
+        """Fine-tune with the Trainer; texts are tokenized before the clock starts.
+
+        Parameters
+        ----------
+        folder : path
+        X, y : sequence
+        recipe : dict
+            ``epochs``, ``learning_rate``, ``dropout``, and ``batch_size`` if it is not 16.
+        seed : int
+        start : Start, optional
+            Begin with its weights and read its batches.
+        loss : callable, optional
+            Compute the loss from (model, inputs), with skbert's warm-up, whose first step is not
+            of rate 0.
+
+        Returns
+        -------
+        tokenizer, model, seconds
+            The tokenizer, the trained model, and the time of ``Trainer.train`` alone.
+        """
+        import torch
+        import transformers
+
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        columns, n_labels = self.encode(tokenizer, X, y)
+        transformers.set_seed(seed)
+        model = getattr(transformers, self.auto_class).from_pretrained(
+            folder,
+            dtype=torch.float32,  # the default is what the file holds
+            hidden_dropout_prob=recipe["dropout"],
+            attention_probs_dropout_prob=recipe["dropout"],
+            num_labels=n_labels,
+        )
+        if start is not None:
+            model.load_state_dict(start.weights)
+        trainer = _trainer_class(start, loss)(
+            model=model,
+            args=_arguments(recipe, seed),
+            train_dataset=as_rows(columns),
+            data_collator=getattr(transformers, self.collator)(tokenizer),
+        )
+        trainer.remove_callback(transformers.PrinterCallback)  # it prints a line into the tables
+        begin = time.perf_counter()
+        trainer.train()
+        return tokenizer, model, time.perf_counter() - begin
+
+    def reload(self, estimator):
+        """Load what our estimator saved with transformers: its tokenizer and model."""
+        with tempfile.TemporaryDirectory() as saved:
+            estimator.save_pretrained(saved)
+            return peers.load_plain(saved, self.auto_class)
 
 
-def load_trainable(auto_class, folder, *, dropout, seed, **config):
-    """Load a model with a new head, as transformers' documentation does."""
-    import torch
-    import transformers
-
-    transformers.set_seed(seed)
-    return getattr(transformers, auto_class).from_pretrained(
-        folder,
-        dtype=torch.float32,  # the default is what the file holds
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        **config,
-    )
-
-
-def as_rows(encoded, **more):
-    """Turn columns of a tokenizer's output, and others, into one dict a text."""
-    columns = {**encoded, **more}
+def as_rows(columns):
+    """Turn columns, such as a tokenizer's output, into one dict a text."""
     return [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
     ]
 
 
-def run_trainer(
-    model,
-    rows,
-    collator,
-    *,
-    epochs,
-    learning_rate,
-    seed,
-    batch_size=BATCH_SIZE,
-    start=None,
-    as_ours=None,
-):
-    """Train a model in place; give the time of ``Trainer.train`` alone.
+def _arguments(recipe, seed):
+    from transformers import TrainingArguments
 
-    With ``start`` (see `same_start`), from its weights and with its batches. With ``as_ours``, a
-    loss from (model, inputs), this loss and skbert's warm-up, whose first step is not of rate 0.
-    """
-    from torch.optim.lr_scheduler import LambdaLR
-    from transformers import PrinterCallback, Trainer, TrainingArguments
+    return TrainingArguments(
+        output_dir=tempfile.gettempdir(),  # nothing is written
+        per_device_train_batch_size=recipe.get("batch_size", BATCH_SIZE),
+        num_train_epochs=recipe["epochs"],
+        learning_rate=recipe["learning_rate"],
+        warmup_steps=WARMUP,
+        lr_scheduler_type="linear",
+        seed=seed,
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        **SETTINGS,
+    )
 
-    class OrderedTrainer(Trainer):
-        def _get_train_sampler(self, *args):
-            return super()._get_train_sampler(*args) if start is None else start.sampler()
 
-    class TrainerAsOurs(OrderedTrainer):
-        def compute_loss(self, model, inputs, **kwargs):
-            return as_ours(model, inputs)
+def _trainer_class(start, loss):
+    """Return the Trainer, with the parts replaced that a start or a loss of our own asks for."""
+    from transformers import Trainer
 
-        def create_scheduler(self, num_training_steps, optimizer=None):
-            n_warmup = self.args.get_warmup_steps(num_training_steps)
-
-            def share(step):
-                if step < n_warmup:
-                    return (step + 1) / n_warmup
-                return (num_training_steps - step) / (num_training_steps - n_warmup)
-
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, share)
-            return self.lr_scheduler
-
+    replaced = {}
     if start is not None:
-        model.load_state_dict(start.weights)
-    with tempfile.TemporaryDirectory() as output:
-        arguments = TrainingArguments(
-            output_dir=output,
-            per_device_train_batch_size=batch_size,
-            num_train_epochs=epochs,
-            learning_rate=learning_rate,
-            weight_decay=0.01,
-            warmup_steps=0.1,
-            max_grad_norm=1.0,
-            lr_scheduler_type="linear",
-            seed=seed,
-            use_cpu=True,
-            dataloader_pin_memory=False,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-        )
-        trainer = (OrderedTrainer if as_ours is None else TrainerAsOurs)(
-            model=model, args=arguments, train_dataset=rows, data_collator=collator
-        )
-        trainer.remove_callback(PrinterCallback)  # it prints a line into the tables
-        begin = time.perf_counter()
-        trainer.train()
-        return time.perf_counter() - begin
+        replaced["_get_train_sampler"] = lambda self, *args: start.sampler()
+    if loss is not None:
+        replaced["compute_loss"] = lambda self, model, inputs, **kwargs: loss(model, inputs)
+        replaced["create_scheduler"] = _create_our_scheduler
+    return type("TrainerAsOurs", (Trainer,), replaced) if replaced else Trainer
 
 
-def tokenize(tokenizer, texts):
-    """Tokenise texts, or pairs given as 2-tuples."""
-    columns = list(map(list, zip(*texts, strict=True))) if isinstance(texts[0], tuple) else [texts]
-    return tokenizer(*columns, truncation=True, max_length=MAX_LENGTH)
+def _create_our_scheduler(trainer, num_training_steps, optimizer=None):
+    from torch.optim.lr_scheduler import LambdaLR
 
+    n_warmup = trainer.args.get_warmup_steps(num_training_steps)
 
-def predict_codes(folder, model, texts):
-    """Predict with a model that the Trainer trained, in batches of similar length."""
-    import torch
-    from transformers import AutoTokenizer
+    def share(step):
+        if step < n_warmup:
+            return (step + 1) / n_warmup
+        return (num_training_steps - step) / (num_training_steps - n_warmup)
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    encoded = tokenize(tokenizer, texts)
-    order = np.argsort([-len(ids) for ids in encoded["input_ids"]], kind="stable")
-    predicted = np.empty(len(texts), np.int64)
-    model.eval()
-    with torch.inference_mode():
-        for start in range(0, len(order), 64):
-            rows = order[start : start + 64]
-            batch = tokenizer.pad(
-                {key: [encoded[key][i] for i in rows] for key in encoded}, return_tensors="pt"
-            )
-            predicted[rows] = model(**batch).logits.argmax(1).numpy()
-    return predicted
+    trainer.lr_scheduler = LambdaLR(optimizer or trainer.optimizer, share)
+    return trainer.lr_scheduler

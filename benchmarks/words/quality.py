@@ -1,22 +1,15 @@
 """Names and parts of speech: BertTokenClassifier beside the Trainer, measured by seqeval."""
 
-from statistics import mean
-
 import numpy as np
-from fine_tuning.quality import SEEDS, points_above
-from shared.report import print_table, verdict
-from shared.same_start import recorded
-from shared.trainer import same_recipe
-from words import peer as _words_peer
+from shared import data
+from shared.training import SEEDS, compare_scores, print_scores
+from words.task import TASK, predict_in_input_order, sorted_labels
 
-TARGET = -1.0
 RECIPE = {"epochs": 3, "learning_rate": 2e-4, "dropout": 0.1}
-NAMES, PARTS_OF_SPEECH = "WNUT 2017, entity F1", "EWT, accuracy"
 QUICK_SENTENCES = 160
-OURS, PEER = "BertTokenClassifier", "Trainer"
 
 
-def measure(folder, *, quick):
+def measure(options):
     """Train with the same recipe, seeds, first weights and batches, and compare the scores.
 
     Returns
@@ -26,49 +19,40 @@ def measure(folder, *, quick):
         independent measure.
     """
     sets = {
-        NAMES: (*_words_peer.names(), _seqeval_f1),
-        PARTS_OF_SPEECH: (*_words_peer.parts_of_speech(), _accuracy),
+        "WNUT 2017, entity F1": (*data.names(), _seqeval_f1),
+        "EWT, accuracy": (*data.parts_of_speech(), _accuracy),
     }
     results = {}
-    for name, (train, test, measured) in sets.items():
+    for name, (train, test, metric) in sets.items():
         seeds = SEEDS
-        if quick:
+        if options.quick:
             seeds = SEEDS[:1]
             train, test = ([column[:QUICK_SENTENCES] for column in part] for part in (train, test))
-        results[name] = _measure_set(folder, train, test, measured, seeds)
-    _print(results)
+        results[name] = _measure_set(options.folder, train, test, metric, seeds)
+    print_scores("Words", TASK, results, **{"own score off by": "{own_score:.0e}"})
     return results
 
 
-def _measure_set(folder, train, test, measured, seeds):
-    scores, own = {OURS: [], PEER: []}, []
+def _measure_set(folder, train, test, metric, seeds):
     words, labels = test
-    for seed in seeds:
-        with recorded() as start:
-            tagger = token_classifier(folder, RECIPE, seed).fit(*train)
-        scores[OURS].append(measured(labels, list(tagger.predict(words))))
-        own.append(abs(tagger.score(words, labels) - scores[OURS][-1]))
-        model, _ = _words_peer.train_with_trainer(folder, *train, seed=seed, start=start, **RECIPE)
-        codes = _words_peer.predict_in_input_order(folder, model, words)
+    off = []
+
+    def score_ours(tagger):
+        score = metric(labels, list(tagger.predict(words)))
+        off.append(abs(tagger.score(words, labels) - score))
+        return score
+
+    def score_trainer(tokenizer, model):
+        codes = predict_in_input_order(tokenizer, model, words)
         # A word that the tokenizer drops has no prediction of the Trainer's model: it stays "O".
-        classes = np.array([*_words_peer.sorted_labels(train[1]), "O"])
-        scores[PEER].append(measured(labels, [classes[row].tolist() for row in codes]))
-    return {
-        "n_train": len(train[0]),
-        "n_test": len(words),
-        **RECIPE,
-        "seeds": list(seeds),
-        **scores,
-        **points_above(scores[OURS], scores[PEER]),
-        "own_score": max(own),
-    }
+        classes = np.array([*sorted_labels(train[1]), "O"])
+        return metric(labels, [classes[row].tolist() for row in codes])
 
-
-def token_classifier(folder, recipe, seed):
-    """Give ours, set up as the Trainer is."""
-    from skbert import BertTokenClassifier
-
-    return BertTokenClassifier(str(folder), **same_recipe(recipe, seed))
+    scores = compare_scores(
+        TASK, folder, train, RECIPE, seeds, score_ours=score_ours, score_trainer=score_trainer
+    )
+    sizes = {"n_train": len(train[0]), "n_test": len(words)}
+    return {**sizes, **RECIPE, **scores, "own_score": max(off)}
 
 
 def _seqeval_f1(true, predicted):
@@ -78,24 +62,4 @@ def _seqeval_f1(true, predicted):
 
 
 def _accuracy(true, predicted):
-    pairs = zip(np.concatenate(true), np.concatenate(predicted), strict=True)
-    return float(np.mean([label == guess for label, guess in pairs]))
-
-
-def _print(results):
-    rows = [
-        (
-            name,
-            f"{found['n_train']:,} / {found['n_test']:,}",
-            f"{mean(found[OURS]):.3f}",
-            f"{mean(found[PEER]):.3f}",
-            f"{found['points_above_trainer']:+.1f} ± {found['standard_error'] or 0:.1f}",
-            f"{found['own_score']:.0e}",
-        )
-        for name, found in results.items()
-    ]
-    headers = ("data", "train / test", "ours", "Trainer", "points", "own score off by")
-    print_table("Words, mean over the seeds", headers, rows)
-    for name, found in results.items():
-        points = found["points_above_trainer"]
-        print(verdict(f"points above the Trainer on {name}", points, at_least=TARGET))
+    return float(np.mean(np.concatenate(true) == np.concatenate(predicted)))

@@ -1,97 +1,45 @@
 """Sentences a second of BertTokenClassifier: training beside the Trainer, labels beside a loop."""
 
-import tempfile
+from shared import data
+from shared.peers import LOOP
+from shared.timing import alternate
+from shared.training import alternate_trainings, print_side_by_side, side_by_side
+from words.task import TASK, predict_in_input_order
 
-from fine_tuning.speed import marks_of_fit
-from shared.report import print_table, verdict
-from shared.timing import Contender, alternate, pairwise_median, spread
-from words import peer as _words_peer
-from words.quality import token_classifier
-
-TRAINING_TARGET, PREDICTION_TARGET = 1.5, 2.0
+TARGETS = {"training": 1.5, "prediction": 2.0}
 N_TRAIN = 640
 RECIPE = {"epochs": 1, "learning_rate": 2e-4, "dropout": 0.1}
-OURS, TRAINER, LOOP = "BertTokenClassifier", "Trainer", "loop, 32 in input order"
 
 
-def measure(folder, *, rounds, quick):
+def measure(options):
     """Time an epoch on WNUT 2017's sentences, and the labels of all of its dev part.
 
-    Counted of a training is what follows the loading of the model; ours includes tokenising. Both
-    predictors are loaded before, and both tokenise.
+    Counted of a training is what follows the loading of the model; ours includes tokenizing. Both
+    predictors are loaded before, and both tokenize.
     """
-    train, (words, _) = _words_peer.names()
-    train = [column[: 64 if quick else N_TRAIN] for column in train]
-    words = words[:100] if quick else words
+    train, (words, _) = data.names()
+    train = [column[: 64 if options.quick else N_TRAIN] for column in train]
+    seconds, _ = alternate_trainings(TASK, options.folder, *train, RECIPE, options.rounds)
     results = {
-        "training": _training(folder, train, rounds),
-        "prediction": _prediction(folder, train, words, rounds),
+        "training": side_by_side(len(train[0]), seconds),
+        "prediction": _prediction(train, words[:100] if options.quick else words, options),
     }
-    print_speed("Words", results, {"training": TRAINING_TARGET, "prediction": PREDICTION_TARGET})
+    print_side_by_side("Words", results, TARGETS)
     return results
 
 
-def _training(folder, train, rounds):
-    ours, peer = [], []
-
-    def fit():
-        with marks_of_fit() as marks:
-            token_classifier(folder, RECIPE, 0).fit(*train)
-        ours.append(marks["trained"] - marks["loaded"])
-
-    def train_peer():
-        peer.append(_words_peer.train_with_trainer(folder, *train, seed=0, **RECIPE)[1])
-
-    alternate([Contender(OURS, fit, rounds), Contender(TRAINER, train_peer, rounds)])
-    return side_by_side(len(train[0]), {OURS: ours[1:], TRAINER: peer[1:]})  # without warm-ups
-
-
-def _prediction(folder, train, words, rounds):
-    from transformers import AutoModelForTokenClassification
-
-    tagger = token_classifier(folder, RECIPE, 0).fit(*(column[:160] for column in train))
-    with tempfile.TemporaryDirectory() as saved:
-        tagger.save_pretrained(saved)
-        model = AutoModelForTokenClassification.from_pretrained(saved)
-        contenders = [
-            Contender(OURS, lambda: tagger.predict(words), rounds),
-            Contender(
-                LOOP, lambda: _words_peer.predict_in_input_order(saved, model, words), rounds
-            ),
-        ]
-        seconds, outputs = alternate(contenders)
-    names = [model.config.id2label[code] for code in range(model.config.num_labels)]
-    pairs = [
-        (label, names[code])
-        for ours, theirs in zip(outputs[OURS], outputs[LOOP], strict=True)
+def _prediction(train, words, options):
+    tagger = TASK.ours(options.folder, RECIPE).fit(*(column[:160] for column in train))
+    tokenizer, model = TASK.reload(tagger)
+    runs = {
+        TASK.estimator: lambda: tagger.predict(words),
+        LOOP: lambda: predict_in_input_order(tokenizer, model, words),
+    }
+    seconds, outputs = alternate(runs, options.rounds)
+    same = [
+        label == model.config.id2label[code]
+        for ours, theirs in zip(*outputs.values(), strict=True)
         for label, code in zip(ours, theirs, strict=True)
         if code >= 0  # a word that the loop's tokenizer keeps
     ]
-    same = sum(a == b for a, b in pairs) / len(pairs)
-    return {**side_by_side(len(words), seconds), "same_labels": same}
-
-
-def side_by_side(n_rows, seconds):
-    """Put two contenders together, ours first; the ratio is the second's time over ours."""
-    (ours, our_times), (peer, peer_times) = seconds.items()
-    return {
-        "n": n_rows,
-        "contenders": [ours, peer],
-        "seconds": {name: spread(times) for name, times in seconds.items()},
-        "ratio": pairwise_median(peer_times, our_times),
-    }
-
-
-def print_speed(title, results, targets):
-    """Print the speeds of ours and the other, and whether the ratio reaches its target."""
-    rows = []
-    for what, found in results.items():
-        ours, peer = found["contenders"]
-        per_second = [found["n"] / found["seconds"][name]["median"] for name in (ours, peer)]
-        rows.append(
-            (what, found["n"], peer, *(f"{x:.1f}" for x in per_second), f"{found['ratio']:.2f}")
-        )
-    print_table(f"{title}: rows a second", ("what", "rows", "beside", "ours", "its", "ratio"), rows)
-    for what, found in results.items():
-        said = f"times the speed of the {found['contenders'][1]} ({what})"
-        print(verdict(said, found["ratio"], at_least=targets[what]))
+    return {**side_by_side(len(words), seconds), "same_labels": sum(same) / len(same)}
