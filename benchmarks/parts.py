@@ -1,133 +1,71 @@
 """The parts of the benchmarks: the one list that run.py reads."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
-import answers.quality
-import answers.speed
-import embedding.growth
-import embedding.imports
-import embedding.int8
-import embedding.memory
-import embedding.numbers
-import embedding.speed
-import fine_tuning.prediction
-import fine_tuning.quality
-import fine_tuning.training
-import grid_search.search
-import words.quality
-import words.speed
+from answers import comparison as answers
+from embedding import growth, imports, int8, memory, numbers, speed
+from fine_tuning import prediction, quality, training
+from grid_search import search
 from shared.training import summarize_scores, summarize_side_by_side
+from words import comparison as words
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Something to measure.
 
-    Attributes
-    ----------
-    description : str
-    measure : callable
-        The options of run.py, with ``folder``, the model's → results that JSON can hold.
-    summarize : callable, optional
-        These results → lines of the summary.
-    needs_trainer : bool
-        Whether it trains with transformers' Trainer.
-    needs_data : bool
-        Whether it reads the texts and the weights.
+    ``measure`` turns the options of run.py into results that JSON can hold, and ``summarize`` these
+    into lines of the summary. ``needs`` says what must be there: "trainer", "data" or nothing.
     """
 
     description: str
     measure: Callable
     summarize: Callable | None = None
-    needs_trainer: bool = False
-    needs_data: bool = True
+    needs: str = "data"
 
 
+TRAINER = "trainer"  # and the data
 PARTS = {
-    "import": Part(
-        "time of import skbert, beyond torch and scikit-learn",
-        embedding.imports.measure,
-        needs_data=False,
-    ),
-    "memory": Part(
-        "peak memory of embedding many texts",
-        embedding.memory.measure,
-        embedding.memory.summarize,
-    ),
-    "numbers": Part(
-        "the same numbers as sentence-transformers and transformers",
-        embedding.numbers.measure,
-    ),
-    "speed": Part(
-        "embedding beside its peers",
-        embedding.speed.measure,
-        embedding.speed.summarize,
-    ),
-    "growth": Part(
-        "embedding as the texts become more and longer",
-        embedding.growth.measure,
-    ),
-    "grid-search": Part(
-        "a search that embeds each text once",
-        grid_search.search.measure,
-        grid_search.search.summarize,
-    ),
-    "flat-memory": Part(
-        "memory over many fits and transforms",
-        embedding.memory.measure_flat,
-        embedding.memory.summarize_flat,
-    ),
-    "int8": Part(
-        "int8 beside the other precisions",
-        embedding.int8.measure,
-        embedding.int8.summarize,
-    ),
+    "import": Part("time beyond torch and scikit-learn", imports.measure, needs=""),
+    "memory": Part("peak of many texts", memory.measure, memory.summarize),
+    "numbers": Part("beside sentence-transformers and transformers", numbers.measure),
+    "speed": Part("embedding beside its peers", speed.measure, speed.summarize),
+    "growth": Part("as the texts become more and longer", growth.measure),
+    "grid-search": Part("each text embedded once", search.measure, search.summarize),
+    "flat-memory": Part("growth over many fits", memory.measure_flat, memory.summarize_flat),
+    "int8": Part("beside the other precisions", int8.measure, int8.summarize),
     "fine-tuning-speed": Part(
-        "training of a classifier beside the Trainer",
-        fine_tuning.training.measure,
-        fine_tuning.training.summarize,
-        needs_trainer=True,
+        "training beside the Trainer", training.measure, training.summarize, TRAINER
     ),
     "fine-tuning-quality": Part(
-        "accuracy of a classifier beside the Trainer",
-        fine_tuning.quality.measure,
-        summarize_scores(fine_tuning.training.TASK, frozen="frozen + LR", tfidf="TF-IDF + LR"),
-        needs_trainer=True,
+        "accuracy beside the Trainer", quality.measure, quality.summarize, TRAINER
     ),
     "fine-tuning-memory": Part(
-        "peak memory of a fit beside the Trainer's",
-        fine_tuning.training.measure_memory,
-        fine_tuning.training.summarize_memory,
-        needs_trainer=True,
+        "a fit beside the Trainer", training.measure_memory, training.summarize_memory, TRAINER
     ),
     "fine-tuning-prediction": Part(
-        "a classifier's prediction beside transformers' pipeline",
-        fine_tuning.prediction.measure,
-        fine_tuning.prediction.summarize,
+        "beside transformers' pipeline", prediction.measure, prediction.summarize
     ),
     "words-quality": Part(
-        "names and parts of speech beside the Trainer",
-        words.quality.measure,
-        summarize_scores(words.task.TASK),
-        needs_trainer=True,
+        "F1, accuracy beside the Trainer",
+        words.measure_quality,
+        partial(summarize_scores, task=words.TASK),
+        TRAINER,
     ),
     "words-speed": Part(
-        "labels of words beside the Trainer and a loop",
-        words.speed.measure,
-        summarize_side_by_side("words", "sentences"),
-        needs_trainer=True,
+        "beside the Trainer and a loop",
+        words.measure_speed,
+        partial(summarize_side_by_side, what="words", unit="sentences"),
+        TRAINER,
     ),
     "answers-quality": Part(
-        "answers beside the Trainer with the published post-processing",
-        answers.quality.measure,
-        answers.quality.summarize,
-        needs_trainer=True,
+        "EM, F1 beside the Trainer", answers.measure_quality, answers.summarize_quality, TRAINER
     ),
     "answers-speed": Part(
-        "answers beside the Trainer and a loop",
-        answers.speed.measure,
-        summarize_side_by_side("answers", "questions"),
-        needs_trainer=True,
+        "beside the Trainer and a loop",
+        answers.measure_speed,
+        partial(summarize_side_by_side, what="answers", unit="questions"),
+        TRAINER,
     ),
 }

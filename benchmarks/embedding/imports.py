@@ -18,54 +18,42 @@ print(time.perf_counter() - start)
 import sys
 print("transformers" in sys.modules)
 """
-TITLES = {
-    "torch_and_sklearn_seconds": "torch and scikit-learn",
-    "skbert_seconds": "skbert, with both",
-    "after_both_seconds": "skbert, after both",
+# What is imported, after what.
+IMPORTS = {
+    "torch and scikit-learn": (DEPENDENCIES, ""),
+    "skbert, with both": ("skbert", ""),
+    "skbert, after both": ("skbert", f"import {DEPENDENCIES}"),
 }
+KEYS = ("torch_and_sklearn_seconds", "skbert_seconds", "after_both_seconds")
 
 
 def measure(options):
-    """Import skbert and its dependencies in turn, each in a fresh process.
-
-    Returns
-    -------
-    results : dict
-    """
+    """Import skbert and its dependencies in turn, each in a fresh process."""
+    seconds = {name: [] for name in IMPORTS}
     _import("skbert")  # brings the files into the system's cache
-    base, ours, after, eager = [], [], [], False
     for _ in range(options.rounds):
-        base.append(_import(DEPENDENCIES)[0])
-        seconds, eager = _import("skbert")
-        ours.append(seconds)
-        after.append(_import("skbert", before=f"import {DEPENDENCIES}")[0])
-    beyond = [a - b for a, b in zip(ours, base, strict=True)]
+        for name, (modules, before) in IMPORTS.items():
+            took, eager = _import(modules, before)
+            seconds[name].append(took)
+    base, ours, after = seconds.values()
     results = {
-        **{name: spread(s) for name, s in zip(TITLES, (base, ours, after), strict=True)},
+        **{key: spread(times) for key, times in zip(KEYS, seconds.values(), strict=True)},
         "beyond_seconds": median(ours) - median(base),
-        "beyond_seconds_pairwise": median(beyond),
+        "beyond_seconds_pairwise": median(a - b for a, b in zip(ours, base, strict=True)),
         "imports_transformers": eager,
     }
-    _print(results)
+    print_table("Import", "import", TIMES, {n: {"seconds": spread(s)} for n, s in seconds.items()})
+    beyond = results["beyond_seconds_pairwise"]
+    print_verdict("s more than both (pairwise)", beyond, at_most=TARGET_SECONDS)
+    print_verdict("s after both", median(after), at_most=TARGET_SECONDS)
+    print(f"  {pass_or_fail(not eager)}  transformers {'is' if eager else 'is not'} imported by it")
     return results
 
 
 def _import(modules, before=""):
     """Return seconds of an import in a fresh process, and whether it brought transformers."""
     program = PROGRAM.format(modules=modules, before=before)
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     seconds, has_transformers = done.stdout.split()
     return float(seconds), has_transformers == "True"
-
-
-def _print(results):
-    rows = {title: {"seconds": results[name]} for name, title in TITLES.items()}
-    print_table("Import", "import", TIMES, rows)
-    beyond = results["beyond_seconds_pairwise"]
-    print_verdict("s more than both (pairwise)", beyond, at_most=TARGET_SECONDS)
-    after = results["after_both_seconds"]["median"]
-    print_verdict("s after both", after, at_most=TARGET_SECONDS)
-    eager = results["imports_transformers"]
-    print(f"  {pass_or_fail(not eager)}  transformers {'is' if eager else 'is not'} imported by it")

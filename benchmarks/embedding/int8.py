@@ -3,11 +3,11 @@
 from functools import partial
 
 from shared import data, peers
+from shared.peers import SENTENCE_TRANSFORMERS
 from shared.report import print_table, print_verdict, summary_line
 from shared.timing import TIMES, alternate, pairwise_median, spread
 
 PRECISIONS = ("float32", "bfloat16", "int8")
-SENTENCE_TRANSFORMERS = "sentence-transformers"
 COLUMNS = {
     **TIMES,
     "times faster than float32": "{faster_than_float32:.2f}",
@@ -15,45 +15,36 @@ COLUMNS = {
     "mean cosine": "{mean_cosine:.5f}",
     "smallest": "{min_cosine:.5f}",
 }
+LEAST = {"faster_than_float32": 1.5, "faster_than_sentence_transformers": 3.2, "mean_cosine": 0.99}
 
 
 def measure(options):
-    """Time the mixed texts, then classify BANKING77; print a table each and the verdicts.
-
-    Returns
-    -------
-    results : dict
-    """
-    embed = {
-        precision: peers.skbert_embedder(options.folder, precision) for precision in PRECISIONS
-    }
+    """Time the mixed texts, then classify BANKING77; print a table each and the verdicts."""
+    embed = {name: peers.skbert_embedder(options.folder, precision=name) for name in PRECISIONS}
     return {"speed": _speed(embed, options), "accuracy": _accuracy(embed, options.quick)}
 
 
 def _speed(embed, options):
     texts = data.few(data.mixed(), options.quick)
-    peer = peers.sentence_transformers_encode(options.folder)
-    contenders = {**embed, SENTENCE_TRANSFORMERS: peer}
+    contenders = {**embed, **peers.embedders(options.folder, [SENTENCE_TRANSFORMERS])}
     runs = {name: partial(function, texts) for name, function in contenders.items()}
     seconds, vectors = alternate(runs, options.rounds)
-    results = {
-        name: {
+    results = {}
+    for name, times in seconds.items():
+        cosines = (vectors[name] * vectors["float32"]).sum(axis=1)  # both are unit vectors
+        results[name] = {
             "seconds": spread(times),
             "faster_than_float32": pairwise_median(seconds["float32"], times),
             "faster_than_sentence_transformers": pairwise_median(
                 seconds[SENTENCE_TRANSFORMERS], times
             ),
-            **_cosines(vectors[name], vectors["float32"]),
+            "mean_cosine": float(cosines.mean()),
+            "min_cosine": float(cosines.min()),
         }
-        for name, times in seconds.items()
-    }
-    _print_speed(len(texts), results)
+    print_table(f"int8, mixed: {len(texts):,} texts", "contender", COLUMNS, results)
+    for key, least in LEAST.items():
+        print_verdict(f"{key.replace('_', ' ')} (int8)", results["int8"][key], at_least=least)
     return {"n_texts": len(texts), "contenders": results}
-
-
-def _cosines(ours, float32):
-    cosines = (ours * float32).sum(axis=1)  # both are unit vectors
-    return {"mean_cosine": float(cosines.mean()), "min_cosine": float(cosines.min())}
 
 
 def _accuracy(embed, quick):
@@ -76,23 +67,12 @@ def _accuracy(embed, quick):
     return results
 
 
-def _print_speed(n_texts, results):
-    print_table(f"int8, mixed: {n_texts:,} texts", "contender", COLUMNS, results)
-    int8 = results["int8"]
-    print_verdict("times as fast as float32", int8["faster_than_float32"], at_least=1.5)
-    ratio = int8["faster_than_sentence_transformers"]
-    print_verdict("times as fast as sentence-transformers", ratio, at_least=3.2)
-    print_verdict("mean cosine to float32", int8["mean_cosine"], at_least=0.99)
-
-
 def summarize(results):
-    contenders = results["speed"]["contenders"]
-    speeds = {
-        name: results["speed"]["n_texts"] / its["seconds"]["median"]
-        for name, its in contenders.items()
-    }
+    found, n_texts = results["speed"]["contenders"], results["speed"]["n_texts"]
+    ours = found["int8"]
     for peer in ("float32", SENTENCE_TRANSFORMERS):
-        ratio = contenders["int8"][f"faster_than_{peer.replace('-', '_')}"]
-        yield summary_line("embedding in int8, texts/s", speeds["int8"], peer, speeds[peer], ratio)
+        speeds = (n_texts / its["seconds"]["median"] for its in (ours, found[peer]))
+        ratio = ours[f"faster_than_{peer.replace('-', '_')}"]
+        yield summary_line("embedding in int8, texts/s", next(speeds), peer, next(speeds), ratio)
     int8, float32 = (100 * results["accuracy"][name] for name in ("int8", "float32"))
     yield summary_line("quality, int8, frozen, BANKING77, %", int8, "float32", float32)

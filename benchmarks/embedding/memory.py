@@ -24,13 +24,7 @@ ROWS = {
 
 
 def measure(options):
-    """Embed many short texts in a fresh process; compare its peak with the size of the result.
-
-    Returns
-    -------
-    results : dict
-        Sizes in MB (2**20 bytes).
-    """
+    """Embed many short texts in a fresh process; compare its peak with the size of the result."""
     results = in_fresh_process(embed_many, str(options.folder), options.memory_texts)
     results["growth_mb"] = results["peak_mb"] - results["before_mb"]
     results["beyond_output_mb"] = results["growth_mb"] - results["output_mb"]
@@ -48,34 +42,26 @@ def embed_many(folder, n_texts):
     texts = data.distinct_short(n_texts)
     embedder = BertEmbedder(folder, normalize=True, device="cpu").fit(texts[:1])
     embedder.transform(texts[:8])
-    before, peak_before = resident_mb(), peak_mb()
+    before = {"before_mb": resident_mb(), "peak_before_mb": peak_mb()}
     start = time.perf_counter()
     vectors = embedder.transform(texts)
-    seconds = time.perf_counter() - start
     return {
         "n_texts": n_texts,
-        "seconds": seconds,
-        "before_mb": before,
-        "peak_before_mb": peak_before,
+        "seconds": time.perf_counter() - start,
+        **before,
         "peak_mb": peak_mb(),
         "output_mb": vectors.nbytes / MB,
     }
 
 
 def measure_flat(options):
-    """Watch ten fits and fifty transforms in one process, with a cache and without.
-
-    Returns
-    -------
-    results : dict
-        Resident MB after each transform.
-    """
+    """Watch ten fits and fifty transforms in one process, with a cache and without."""
     results = {
         name: in_fresh_process(embed_again_and_again, str(options.folder), with_cache)
         for name, with_cache in (("no cache", False), ("cache", True))
     }
     columns = {
-        "after the first": lambda mb: f"{mb[0]:.0f}",
+        "after the first": "{0[0]:.0f}",
         "half way": lambda mb: f"{mb[len(mb) // 2]:.0f}",
         "at the end": lambda mb: f"{mb[-1]:.0f}",
         "growth": lambda mb: f"{mb[-1] - mb[0]:.0f}",

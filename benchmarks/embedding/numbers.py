@@ -19,10 +19,7 @@ POOL = {
 }
 # (layers, combine_layers)
 LAYERS = (
-    (-1, "mean"),
-    (0, "mean"),
-    (3, "mean"),
-    ((0, 6), "mean"),
+    *((-1, "mean"), (0, "mean"), (3, "mean"), ((0, 6), "mean")),
     ((-1, -2, -3, -4), "concat"),
 )
 BATCH_SIZES = (1, 7, 64, "auto")
@@ -34,19 +31,14 @@ COLUMNS = {
 
 
 def measure(options):
-    """Compare, print PASS or FAIL a row.
-
-    Returns
-    -------
-    results : list of dict
-        One entry a comparison.
-    """
+    """Compare, print PASS or FAIL a row."""
     folder = options.folder
     texts = data.mixed(*(QUICK if options.quick else FULL))
     states, pooled = _reference(folder, texts)
-    shared = peers.skbert_embedder(folder)  # keeps the weights loaded for all the embedders below
+    theirs = peers.sentence_transformers_encode(folder)(texts)
+    embed = peers.skbert_embedder(folder)  # keeps the weights loaded for all the embedders below
     results = [
-        _against_sentence_transformers(folder, texts, shared),
+        _compare("sentence-transformers, normalize=True", embed(texts), theirs),
         *_poolings_and_layers(folder, texts, states, pooled),
         *_orders_and_batch_sizes(folder, texts, states),
     ]
@@ -59,26 +51,15 @@ def measure(options):
 def _reference(folder, texts):
     """Run transformers one text at a time: no padding, no batch.
 
-    Returns
-    -------
-    states : list of Tensor, each of shape (n_layers + 1, L, H)
-    pooled : list of Tensor, each of shape (H,)
-        The pooler's outputs.
+    Returned are for each text all states (n_layers + 1, L, H) and the pooler's output (H,).
     """
     tokenizer, model = peers.load_plain(folder)
     states, pooled = [], []
     for text in texts:
-        tokens = tokenizer(text, truncation=True, max_length=peers.MAX_LENGTH, return_tensors="pt")
-        output = model(**tokens, output_hidden_states=True)
+        output = model(**peers.padded(tokenizer, [text]), output_hidden_states=True)
         states.append(torch.cat(output.hidden_states))
         pooled.append(output.pooler_output[0])
     return states, pooled
-
-
-def _against_sentence_transformers(folder, texts, skbert_embed):
-    ours = skbert_embed(texts)
-    theirs = peers.sentence_transformers_encode(folder)(texts)
-    return _compare("sentence-transformers, normalize=True", ours, theirs)
 
 
 def _poolings_and_layers(folder, texts, states, pooled):
@@ -98,8 +79,7 @@ def _orders_and_batch_sizes(folder, texts, states):
     for name, order in (("given", given), ("shuffled", shuffled)):
         for batch_size in BATCH_SIZES:
             ours = _embed(folder, [texts[i] for i in order], batch_size=batch_size)
-            title = f"order {name}, batch_size={batch_size!r}"
-            yield _compare(title, ours, expected[order])
+            yield _compare(f"order {name}, batch_size={batch_size!r}", ours, expected[order])
 
 
 def _expected(state, pooling, layers, combine):

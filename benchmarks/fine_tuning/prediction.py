@@ -4,10 +4,9 @@ import tempfile
 from functools import partial
 
 import numpy as np
-from embedding.speed import PIPELINES, summarize_contenders
-from shared import data, peers
-from shared.report import print_table, print_verdict
-from shared.timing import FLOOR, alternate, compare, comparison_columns, layer_flops
+from shared import data, peers, timing
+from shared.peers import PIPELINES
+from shared.report import print_verdict
 
 TARGET = 1.05  # times the embedder's time that still count as "as fast"
 A_CLASS = 2  # texts a class of the short training before
@@ -15,25 +14,19 @@ OURS, EMBEDDER = "BertClassifier", "BertEmbedder"
 
 
 def measure(options):
-    """Time all contenders on the mixed texts; none of them counts its loading.
-
-    Returns
-    -------
-    results : dict
-    """
+    """Time all contenders on the mixed texts; none of them counts its loading."""
     texts = data.few(data.mixed(), options.quick)
     runs = {name: partial(run, texts) for name, run in _contenders(options.folder).items()}
-    lengths = peers.token_counts(options.folder, texts)
-    flops = layer_flops(options.folder, lengths)
-    seconds, outputs = alternate(runs, options.rounds, flops=flops)
-    floor = seconds.pop(FLOOR)
-    results = {
-        "n_texts": len(texts),
-        "n_tokens": sum(lengths),
-        "contenders": compare(seconds, outputs, OURS, floor, len(texts)),
-    }
-    _print(results)
+    results, _, _ = timing.compare(runs, OURS, texts, options)
+    timing.print_comparison("Prediction, mixed: 77 classes, float32", results, OURS)
+    ratio = {name: its["ratio_pairwise"] for name, its in results["contenders"].items()}
+    print_verdict("times the embedder's time", 1 / ratio[EMBEDDER], at_most=TARGET)
+    better = min(ratio[name] for name in PIPELINES.values())
+    print(f"  {better:.3g} times the pipeline with its better batch size (no target)")
     return results
+
+
+summarize = partial(timing.summarize_comparison, "classifier's prediction, texts/s", ours=OURS)
 
 
 def _contenders(folder):
@@ -67,20 +60,3 @@ def _pipeline(saved, batch_size):
     classify = pipeline("text-classification", model=saved, device="cpu", dtype=torch.float32)
     options = {"batch_size": batch_size, "truncation": True, "max_length": peers.MAX_LENGTH}
     return lambda texts: np.array([output["score"] for output in classify(texts, **options)])
-
-
-def _print(results):
-    title = (
-        f"Prediction, mixed: {results['n_texts']:,} texts, {results['n_tokens']:,} tokens, 77 "
-        "classes, float32"
-    )
-    contenders = results["contenders"]
-    print_table(title, "contender", comparison_columns(contenders, "ours"), contenders)
-    ratio = {name: figures["ratio_pairwise"] for name, figures in contenders.items()}
-    print_verdict("times the embedder's time", 1 / ratio[EMBEDDER], at_most=TARGET)
-    better = min(ratio[name] for name in PIPELINES.values())
-    print(f"  {better:.3g} times the pipeline with its better batch size (no target)")
-
-
-def summarize(results):
-    return summarize_contenders("classifier's prediction, texts/s", results["contenders"], OURS)

@@ -1,10 +1,12 @@
 """Accuracy after fine-tuning, beside the Trainer and beside simpler pipelines."""
 
+from functools import partial
+
 import numpy as np
 from fine_tuning.training import TASK
 from shared import data
 from shared.peers import padded, run_loop
-from shared.training import SEEDS, compare_scores, print_scores
+from shared.training import compare_scores, print_scores, summarize_scores
 
 DROPOUT = 0.1
 BANKING, ALL_OF_BANKING, PAIRS = "BANKING77", "BANKING77, all", "question-sentence pairs"
@@ -13,6 +15,7 @@ RECIPES = {
     ALL_OF_BANKING: {"epochs": 3, "learning_rate": 1e-4},
     PAIRS: {"epochs": 8, "learning_rate": 1e-4},
 }
+SIMPLE = {"frozen": "frozen + LR", "tfidf": "TF-IDF + LR"}
 QUICK_TEXTS, QUICK_CLASSES = 160, 16
 # The simple pipelines choose theirs by cross-validation on the training texts.
 REGULARISATION = {"logisticregression__C": [1, 10, 100]}
@@ -29,14 +32,17 @@ def measure(options):
         sets = {BANKING: data.banking(), PAIRS: data.pairs()}
     results = {}
     for name, (train, test) in sets.items():
-        recipe, seeds = RECIPES[name], SEEDS
+        recipe = RECIPES[name]
         if options.quick:
-            recipe, seeds = {**recipe, "epochs": 1}, SEEDS[:1]
-            train, test = _few(train), _few(test)
-        results[name] = _measure_set(options.folder, train, test, recipe, seeds)
-    more = {"frozen + LR": "{frozen:.3f}", "TF-IDF + LR": "{tfidf:.3f}"}
-    print_scores("Accuracy", TASK, results, **more)
+            recipe, train, test = {**recipe, "epochs": 1}, _few(train), _few(test)
+        results[name] = _measure_set(train, test, recipe, options)
+    print_scores(
+        "Accuracy", TASK, results, **{name: f"{{{key}:.3f}}" for key, name in SIMPLE.items()}
+    )
     return results
+
+
+summarize = partial(summarize_scores, task=TASK, **SIMPLE)
 
 
 def _few(part):
@@ -46,33 +52,27 @@ def _few(part):
     return [list(column) for column in zip(*kept, strict=True)]
 
 
-def _measure_set(folder, train, test, recipe, seeds):
+def _measure_set(train, test, recipe, options):
+    texts, labels = test
     classes = np.array(sorted(set(train[1])))
 
-    def score_trainer(tokenizer, model):
-        codes = run_loop(
-            model,
-            test[0],
-            lambda texts: padded(tokenizer, texts),
-            lambda output, _: output.logits.argmax(1).numpy(),
-        )
-        return float((classes[codes] == np.array(test[1])).mean())
+    def score_ours(classifier):
+        return classifier.score(texts, labels)
 
-    scores = compare_scores(
-        TASK,
-        folder,
-        train,
-        {**recipe, "dropout": DROPOUT},
-        seeds,
-        score_ours=lambda classifier: classifier.score(*test),
-        score_trainer=score_trainer,
-    )
+    def score_trainer(tokenizer, model):
+        def encode(part):
+            return padded(tokenizer, part)
+
+        codes = run_loop(model, texts, encode, lambda output, _: output.logits.argmax(1).tolist())
+        return float((classes[codes] == np.array(labels)).mean())
+
+    with_dropout = {**recipe, "dropout": DROPOUT}
     return {
         "n_train": len(train[0]),
-        "n_test": len(test[0]),
+        "n_test": len(texts),
         **recipe,
-        **scores,
-        "frozen": _frozen(folder, train, test),
+        **compare_scores(TASK, train, with_dropout, options, score_ours, score_trainer),
+        "frozen": _frozen(options.folder, train, test),
         "tfidf": _tfidf(train, test),
     }
 

@@ -6,7 +6,7 @@ from shared.process import in_fresh_process, peak_mb, resident_mb
 from shared.report import print_table, print_verdict, summary_line
 from shared.timing import FLOOR, floor_name, layer_flops, pairwise_median, spread
 from shared.trainer import BATCH_SIZE, Task
-from shared.training import TRAINER, alternate_trainings
+from shared.training import TRAINER, alternate_trainings, speeds
 
 TARGET = 2.0
 N_QUESTIONS, N_PAIRS = 640, 320
@@ -48,16 +48,9 @@ def measure(options):
 
 
 def _measure_set(texts, labels, dropout, options):
-    folder = options.folder
-    seconds, whole = alternate_trainings(
-        TASK,
-        folder,
-        texts,
-        labels,
-        {**RECIPE, "dropout": dropout},
-        options.rounds,
-        flops=3 * layer_flops(folder, token_counts(folder, texts)),
-    )
+    recipe = {**RECIPE, "dropout": dropout}
+    flops = 3 * layer_flops(options.folder, token_counts(options.folder, texts))
+    seconds, whole = alternate_trainings(TASK, texts, labels, recipe, options, flops=flops)
     floor = whole.pop(FLOOR)
     return {
         "n_texts": len(texts),
@@ -70,14 +63,9 @@ def _measure_set(texts, labels, dropout, options):
     }
 
 
-def _speeds(found):
-    return [found["n_texts"] / found["seconds"][name]["median"] for name in (OURS, TRAINER)]
-
-
 def _print(results):
     columns = {
-        "ours/s": lambda found: f"{_speeds(found)[0]:.1f}",
-        "Trainer/s": lambda found: f"{_speeds(found)[1]:.1f}",
+        "ours, its/s": lambda its: "{:.1f}, {:.1f}".format(*speeds(its["n_texts"], its["seconds"])),
         "times Trainer": "{times_trainer:.2f}",
         "(whole fit)": "{times_trainer_whole:.2f}",
         floor_name(found["share_of_floor"] for found in results.values()): "{share_of_floor:.2f}",
@@ -90,18 +78,13 @@ def _print(results):
 
 def summarize(results):
     for name, found in results.items():
-        what = f"training, {name}, texts/s"
-        ours, theirs = _speeds(found)
-        yield summary_line(what, ours, TRAINER, theirs, found["times_trainer"])
+        ours, theirs = speeds(found["n_texts"], found["seconds"])
+        title = f"training, {name}, texts/s"
+        yield summary_line(title, ours, TRAINER, theirs, found["times_trainer"])
 
 
 def measure_memory(options):
-    """Measure the peak of a fit and of the Trainer's, each in a fresh process; and of ten fits.
-
-    Returns
-    -------
-    results : dict
-    """
+    """Measure the peak of a fit and of the Trainer's, each in a fresh process; and of ten fits."""
     results = {
         what: in_fresh_process(train_and_watch, str(options.folder), what)
         for what in ("skbert", "trainer", "ten")

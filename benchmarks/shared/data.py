@@ -8,7 +8,7 @@ import importlib.util
 import json
 import random
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -60,12 +60,8 @@ def sentences():
 def mixed(n_questions=700, n_contexts=60, n_sentences=440):
     """Draw questions, contexts and sentences, shuffled: 1,200 texts of mixed length."""
     draw = random.Random(SEED)
-    texts = [
-        *draw.sample(questions("test"), n_questions),
-        *draw.sample(contexts(), n_contexts),
-        *draw.sample(sentences(), n_sentences),
-    ]
-    return _shuffled(texts, draw)
+    texts = ((questions("test"), n_questions), (contexts(), n_contexts), (sentences(), n_sentences))
+    return _shuffled([text for some, n in texts for text in draw.sample(some, n)], draw)
 
 
 def mixed_large():
@@ -93,21 +89,19 @@ def banking(*, a_class=10, n_test=1_000):
     train, test = _read("banking77_train.csv"), _read("banking77_test.csv")
     draw = random.Random(SEED)
     if a_class is not None:
-        of_class = defaultdict(list)
-        for row in train:
-            of_class[row["category"]].append(row)
-        train = [row for name in sorted(of_class) for row in draw.sample(of_class[name], a_class)]
+        classes = sorted({row["category"] for row in train})
+        of_class = {name: [row for row in train if row["category"] == name] for name in classes}
+        train = [row for rows in of_class.values() for row in draw.sample(rows, a_class)]
         test = draw.sample(test, n_test)
-    draw.shuffle(train)
-    return _columns(train, "text", "category"), _columns(test, "text", "category")
+    return [_columns(rows, "text", "category") for rows in (_shuffled(train, draw), test)]
 
 
 def frequent_intents(n_classes):
     """Return texts and labels of BANKING77's most frequent intents, shuffled."""
     rows = _read("banking77_train.csv")
     chosen = dict(Counter(row["category"] for row in rows).most_common(n_classes))
-    rows = [row for row in rows if row["category"] in chosen]
-    return _columns(_shuffled(rows), "text", "category")
+    rows = _shuffled([row for row in rows if row["category"] in chosen])
+    return _columns(rows, "text", "category")
 
 
 def pairs():
@@ -115,28 +109,25 @@ def pairs():
     rows = _read("question_sentence_pairs.csv")
     asked = _shuffled(_distinct(row["question"] for row in rows))
     to_train = set(asked[: round(0.7 * len(asked))])
-    parts = (
-        [row for row in rows if (row["question"] in to_train) == trained]
-        for trained in (True, False)
-    )
-    return tuple(
-        ([(row["question"], row["sentence"]) for row in part], [row["label"] for row in part])
-        for part in parts
-    )
+    columns = []
+    for trained in (True, False):
+        part = [row for row in rows if (row["question"] in to_train) == trained]
+        questions, sentences, labels = _columns(part, "question", "sentence", "label")
+        columns.append((list(zip(questions, sentences, strict=True)), labels))
+    return columns
 
 
 def names():
     """Return WNUT 2017's sentences with BIO labels: ``(train words, labels), (dev …, …)``."""
-    return tuple(
-        _columns(_read(f"wnut17_{part}.jsonl"), "words", "labels") for part in ("train", "dev")
-    )
+    parts = (_read("wnut17_train.jsonl"), _read("wnut17_dev.jsonl"))
+    return [_columns(rows, "words", "labels") for rows in parts]
 
 
 def parts_of_speech():
     """Return EWT's sentences with their parts of speech; 70 % of them to train on."""
     rows = _shuffled(_read("ewt_pos_dev.jsonl"))
     cut = round(0.7 * len(rows))
-    return _columns(rows[:cut], "words", "labels"), _columns(rows[cut:], "words", "labels")
+    return [_columns(part, "words", "labels") for part in (rows[:cut], rows[cut:])]
 
 
 def xquad():

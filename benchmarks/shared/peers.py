@@ -5,6 +5,7 @@ the mean of its token vectors and scale it to length 1.
 """
 
 import importlib.util
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,9 +13,18 @@ import torch
 MAX_LENGTH = 256
 LOOP_BATCH = 32
 LOOP = "loop, 32 in input order"
+SKBERT, SENTENCE_TRANSFORMERS, SKRUB = "skbert", "sentence-transformers", "skrub"
+PLAIN_LOOP = f"plain {LOOP}"
+PIPELINES = {1: "pipeline, batch 1", 32: "pipeline, batch 32"}
 
 
-def skbert_embedder(folder, precision="float32", max_length=MAX_LENGTH):
+def embedders(folder, names, max_length=MAX_LENGTH):
+    """Load contenders; skrub only where it is installed."""
+    there = [name for name in names if name != SKRUB or has_skrub()]
+    return {name: EMBEDDERS[name](folder, max_length) for name in there}
+
+
+def skbert_embedder(folder, max_length=MAX_LENGTH, precision="float32"):
     """Load BertEmbedder with its defaults, fitted."""
     from skbert import BertEmbedder
 
@@ -33,29 +43,41 @@ def sentence_transformers_encode(folder, max_length=MAX_LENGTH):
     return lambda texts: model.encode(texts, normalize_embeddings=True)
 
 
-def plain_loop(folder):
+def plain_loop(folder, max_length=MAX_LENGTH):
     """Load the loop that many write by hand."""
     tokenizer, model = load_plain(folder)
+
+    def encode(texts):
+        return padded(tokenizer, texts, max_length=max_length)
 
     def mean(output, batch):
         mask = batch["attention_mask"].unsqueeze(-1)
         return (output.last_hidden_state * mask).sum(1) / mask.sum(1)
 
-    def encode(texts):
-        return padded(tokenizer, texts)
-
     return lambda texts: _unit(torch.stack(run_loop(model, texts, encode, mean)).numpy())
 
 
-def padded(tokenizer, texts, **options):
-    """Tokenize texts, or pairs given as 2-tuples, as one batch."""
-    return tokenize(tokenizer, texts, padding=True, return_tensors="pt", **options)
+@torch.inference_mode()
+def run_loop(model, rows, encode, read):
+    """Run a model on batches of 32 in input order, padded to the longest.
+
+    ``encode`` turns some rows into the model's inputs, ``read`` its output and inputs into a result
+    for each row.
+    """
+    results = []
+    for start in range(0, len(rows), LOOP_BATCH):
+        batch = encode(rows[start : start + LOOP_BATCH])
+        results.extend(read(model(**batch), batch))
+    return results
 
 
-def tokenize(tokenizer, texts, **options):
+def tokenize(tokenizer, texts, max_length=MAX_LENGTH, **options):
     """Tokenize texts, or pairs given as 2-tuples."""
     columns = list(map(list, zip(*texts, strict=True))) if isinstance(texts[0], tuple) else [texts]
-    return tokenizer(*columns, truncation=True, max_length=MAX_LENGTH, **options)
+    return tokenizer(*columns, truncation=True, max_length=max_length, **options)
+
+
+padded = partial(tokenize, padding=True, return_tensors="pt")
 
 
 def token_counts(folder, texts):
@@ -66,32 +88,7 @@ def token_counts(folder, texts):
     return [len(ids) for ids in encoded["input_ids"]]
 
 
-@torch.inference_mode()
-def run_loop(model, rows, encode, read):
-    """Run a model on batches of 32 in input order, padded to the longest.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-    rows : sequence
-    encode : callable
-        Some rows → the model's inputs.
-    read : callable
-        Its output and inputs → a result for each row.
-
-    Returns
-    -------
-    results : list
-    """
-    model.eval()
-    results = []
-    for start in range(0, len(rows), LOOP_BATCH):
-        batch = encode(rows[start : start + LOOP_BATCH])
-        results.extend(read(model(**batch), batch))
-    return results
-
-
-def extraction_pipeline(folder, batch_size, max_length=MAX_LENGTH):
+def extraction_pipeline(folder, max_length=MAX_LENGTH, batch_size=1):
     """Load transformers' feature-extraction pipeline; the mean of what it returns for a text.
 
     It is asked for tensors: its default, nested lists of numbers, is slower still. With a batch
@@ -137,7 +134,6 @@ def skrub_estimator(folder):
 
 
 def has_skrub():
-    """Return whether skrub is installed."""
     return importlib.util.find_spec("skrub") is not None
 
 
@@ -145,10 +141,19 @@ def load_plain(folder, auto_class="AutoModel"):
     """Load the tokenizer and the model as transformers gives them, in float32, for inference."""
     import transformers
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    load = getattr(transformers, auto_class).from_pretrained
-    return tokenizer, load(folder, dtype=torch.float32).eval()
+    model = getattr(transformers, auto_class).from_pretrained(folder, dtype=torch.float32)
+    return transformers.AutoTokenizer.from_pretrained(folder), model.eval()
 
 
 def _unit(vectors):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+EMBEDDERS = {
+    SKBERT: skbert_embedder,
+    "skbert, bfloat16": partial(skbert_embedder, precision="bfloat16"),
+    SENTENCE_TRANSFORMERS: sentence_transformers_encode,
+    PLAIN_LOOP: plain_loop,
+    **{name: partial(extraction_pipeline, batch_size=n) for n, name in PIPELINES.items()},
+    SKRUB: skrub_encoder,
+}

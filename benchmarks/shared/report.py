@@ -13,17 +13,10 @@ PACKAGES = (
 
 
 def print_table(title, first, columns, results):
-    """Print a row for each entry of the results.
+    """Print a row for each entry of the results, a dict; ``first`` is the header of its keys.
 
-    Parameters
-    ----------
-    title : str
-    first : str
-        Header of the names.
-    columns : dict of str to (str or callable)
-        For each header a format of the entry's figures, such as ``"{seconds[median]:.3f}"``, or a
-        function of them.
-    results : dict of str to (dict or number)
+    ``columns`` has for each header a format of the entry's figures, such as
+    ``"{seconds[median]:.3f}"``, or a function of them.
     """
     rows = [
         (name, *(_cell(column, figures) for column in columns.values()))

@@ -6,6 +6,8 @@ from statistics import median
 
 import numpy as np
 import torch
+from shared.peers import token_counts
+from shared.report import print_table, summary_line
 
 SLOW_ROUNDS = 3
 FLOOR = "matmul floor"
@@ -32,13 +34,13 @@ def alternate(runs, rounds, *, slow=(), flops=None):
     slow : iterable of str
         Contenders that run in the first `SLOW_ROUNDS` rounds only.
     flops : float, optional
-        Operations of the work. With it, float32 products of matrices run as one more contender.
+        Operations of the work. With it, float32 products of matrices run as one more contender,
+        and `FLOOR` is the time in which the round's products would have done the work.
 
     Returns
     -------
     seconds : dict of str to list of float
-        Time of each round, so that entry i of two contenders was measured side by side. With
-        ``flops``, under `FLOOR` the time in which the round's products would have done the work.
+        Time of each round, so that entry i of two contenders was measured side by side.
     outputs : dict of str to object
         What each returned in the warm-up.
     """
@@ -73,12 +75,24 @@ def pairwise_median(numerators, denominators):
     return median(a / b for a, b in zip(numerators, denominators, strict=False))
 
 
-def compare(seconds, outputs, ours, floor, n_texts):
-    """Return the figures of each contender: speed, ratios to ours and to the floor, difference."""
-    return {
+def compare(runs, ours, texts, options, *, slow=()):
+    """Time contenders beside the matmul.
+
+    Returns
+    -------
+    results : dict
+        Of each contender: speed, ratios to ours and to the floor, difference from our output.
+    seconds : dict of str to list of float
+    floor : list of float
+    """
+    lengths = token_counts(options.folder, texts)
+    flops = layer_flops(options.folder, lengths)
+    seconds, outputs = alternate(runs, options.rounds, slow=slow, flops=flops)
+    floor = seconds.pop(FLOOR)
+    contenders = {
         name: {
             "seconds": spread(times),
-            "texts_per_second": n_texts / median(times),
+            "texts_per_second": len(texts) / median(times),
             "ratio": median(times) / median(seconds[ours]),
             "ratio_pairwise": pairwise_median(times, seconds[ours]),
             "floor_pairwise": pairwise_median(floor, times),
@@ -86,6 +100,8 @@ def compare(seconds, outputs, ours, floor, n_texts):
         }
         for name, times in seconds.items()
     }
+    sizes = {"n_texts": len(texts), "n_tokens": sum(lengths)}
+    return {**sizes, "contenders": contenders}, seconds, floor
 
 
 def _largest_difference(theirs, ours):
@@ -93,19 +109,27 @@ def _largest_difference(theirs, ours):
     return float(np.abs(theirs - ours).max()) if theirs.shape == ours.shape else None
 
 
-def comparison_columns(contenders, ours):
-    """Return the columns of what `compare` returns."""
-    share = floor_name(figures["floor_pairwise"] for figures in contenders.values())
-    return {
+def print_comparison(title, results, ours):
+    """Print the table of what `compare` returns."""
+    found = results["contenders"]
+    columns = {
         **TIMES,
         "texts/s": "{texts_per_second:.0f}",
         f"times {ours}": "{ratio:.2f}",
         "(pairwise)": "{ratio_pairwise:.2f}",
-        share: "{floor_pairwise:.2f}",
-        "max diff": lambda figures: (
-            "" if figures["max_diff"] is None else f"{figures['max_diff']:.0e}"
-        ),
+        floor_name(its["floor_pairwise"] for its in found.values()): "{floor_pairwise:.2f}",
+        "max diff": lambda its: "" if its["max_diff"] is None else f"{its['max_diff']:.0e}",
     }
+    title += "; {n_texts:,} texts, {n_tokens:,} tokens".format(**results)
+    print_table(title, "contender", columns, found)
+
+
+def summarize_comparison(what, results, ours):
+    """Return the summary's lines of ours beside each of the others."""
+    speed = results["contenders"][ours]["texts_per_second"]
+    for peer, its in results["contenders"].items():
+        if peer != ours:
+            yield summary_line(what, speed, peer, its["texts_per_second"], its["ratio_pairwise"])
 
 
 def floor_name(shares):

@@ -21,18 +21,10 @@ def is_available():
 
 @dataclass(frozen=True)
 class Task:
-    """A task as our estimator and as transformers know it.
+    """A task as our estimator and as transformers know it, by the names of their classes.
 
-    Attributes
-    ----------
-    estimator : str
-        Name of ours.
-    auto_class : str
-        Name of transformers' class of models.
-    encode : callable
-        A tokenizer, X and y → columns of the Trainer's rows, and the number of labels.
-    collator : str
-        Name of transformers' class that pads a batch.
+    ``encode`` turns a tokenizer, X and y into columns of the Trainer's rows and the number of
+    labels.
     """
 
     estimator: str
@@ -61,23 +53,13 @@ class Task:
     def train(self, folder, X, y, recipe, *, seed=0, start=None, loss=None):
         """Fine-tune with the Trainer; texts are tokenized before the clock starts.
 
-        Parameters
-        ----------
-        folder : path
-        X, y : sequence
-        recipe : dict
-            ``epochs``, ``learning_rate``, ``dropout``, and ``batch_size`` if it is not 16.
-        seed : int
-        start : Start, optional
-            Begin with its weights and read its batches.
-        loss : callable, optional
-            Compute the loss from (model, inputs), with skbert's warm-up, whose first step is not
-            of rate 0.
+        With ``start``, from its weights and with its batches. With ``loss``, this loss of
+        (model, inputs) and skbert's warm-up, whose first step is not of rate 0.
 
         Returns
         -------
         tokenizer, model, seconds
-            The tokenizer, the trained model, and the time of ``Trainer.train`` alone.
+            The trained model, and the time of ``Trainer.train`` alone.
         """
         import torch
         import transformers
@@ -114,9 +96,8 @@ class Task:
 
 def as_rows(columns):
     """Turn columns, such as a tokenizer's output, into one dict a text."""
-    return [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, values, strict=True)) for values in rows]
 
 
 def _arguments(recipe, seed):
@@ -146,11 +127,24 @@ def _trainer_class(start, loss):
 
     replaced = {}
     if start is not None:
-        replaced["_get_train_sampler"] = lambda self, *args: start.sampler()
+        replaced["_get_train_sampler"] = lambda self, *args: _Sampler(start.orders)
     if loss is not None:
         replaced["compute_loss"] = lambda self, model, inputs, **kwargs: loss(model, inputs)
         replaced["create_scheduler"] = _create_our_scheduler
     return type("TrainerAsOurs", (Trainer,), replaced) if replaced else Trainer
+
+
+class _Sampler:
+    """Give a DataLoader the orders of a `Start`, one each time that it asks."""
+
+    def __init__(self, orders):
+        self.n_rows, self.orders = len(orders[0]), iter(orders)
+
+    def __len__(self):
+        return self.n_rows
+
+    def __iter__(self):
+        return iter(next(self.orders).tolist())
 
 
 def _create_our_scheduler(trainer, num_training_steps, optimizer=None):

@@ -22,35 +22,10 @@ TARGET = -1.0  # points below the Trainer that are still equal
 
 @dataclass
 class Start:
-    """What a fit began with.
-
-    Attributes
-    ----------
-    weights : dict of str to Tensor
-        The model's, with its new head.
-    orders : list of ndarray of int
-        Rows of each epoch, batch after batch.
-    """
+    """What a fit began with: weights, new head included, and the rows of each epoch in order."""
 
     weights: dict = field(default_factory=dict)
     orders: list = field(default_factory=list)
-
-    def sampler(self):
-        """Return what gives the orders to a DataLoader, one each time that it asks."""
-        return _Orders(self.orders)
-
-
-class _Orders:
-    def __init__(self, orders):
-        self.orders, self.epoch = orders, 0
-
-    def __len__(self):
-        return len(self.orders[0])
-
-    def __iter__(self):
-        order = self.orders[self.epoch]
-        self.epoch += 1
-        return iter(order.tolist())
 
 
 @contextmanager
@@ -106,7 +81,7 @@ def seconds_of_fit(estimator, X, y):
     return times["trained"] - times["loaded"]
 
 
-def alternate_trainings(task, folder, X, y, recipe, rounds, *, flops=None):
+def alternate_trainings(task, X, y, recipe, options, *, flops=None):
     """Time both trainings in turn.
 
     Returns
@@ -119,12 +94,12 @@ def alternate_trainings(task, folder, X, y, recipe, rounds, *, flops=None):
     seconds = {task.estimator: [], TRAINER: []}
 
     def fit():
-        seconds[task.estimator].append(seconds_of_fit(task.ours(folder, recipe), X, y))
+        seconds[task.estimator].append(seconds_of_fit(task.ours(options.folder, recipe), X, y))
 
     def train():
-        seconds[TRAINER].append(task.train(folder, X, y, recipe)[-1])
+        seconds[TRAINER].append(task.train(options.folder, X, y, recipe)[-1])
 
-    whole, _ = alternate({task.estimator: fit, TRAINER: train}, rounds, flops=flops)
+    whole, _ = alternate({task.estimator: fit, TRAINER: train}, options.rounds, flops=flops)
     return {name: times[1:] for name, times in seconds.items()}, whole  # without the warm-ups
 
 
@@ -140,12 +115,10 @@ def side_by_side(n_rows, seconds):
 
 
 def print_side_by_side(title, results, targets):
-    """Print the speeds of `side_by_side`, and whether each ratio reaches its target."""
     columns = {
         "rows": "{n}",
         "beside": "{contenders[1]}",
-        "ours": lambda found: f"{speeds(found)[0]:.1f}",
-        "its": lambda found: f"{speeds(found)[1]:.1f}",
+        "ours, its": lambda found: "{:.1f}, {:.1f}".format(*speeds(found["n"], found["seconds"])),
         "ratio": "{ratio:.2f}",
     }
     print_table(f"{title}: rows a second", "what", columns, results)
@@ -154,49 +127,32 @@ def print_side_by_side(title, results, targets):
         print_verdict(said, found["ratio"], at_least=targets[what])
 
 
-def speeds(found):
-    """Return rows a second of both contenders of `side_by_side`."""
-    return [found["n"] / found["seconds"][name]["median"] for name in found["contenders"]]
+def speeds(n_rows, seconds):
+    """Return the rows a second of each contender."""
+    return [n_rows / its["median"] for its in seconds.values()]
 
 
-def summarize_side_by_side(what, unit):
-    """Return the function that gives the summary's lines of such results."""
-
-    def summarize(results):
-        for kind, found in results.items():
-            peer = found["contenders"][1]
-            ours, theirs = speeds(found)
-            yield summary_line(f"{what}, {kind}, {unit}/s", ours, peer, theirs, found["ratio"])
-
-    return summarize
+def summarize_side_by_side(results, *, what, unit):
+    for kind, found in results.items():
+        ours, theirs = speeds(found["n"], found["seconds"])
+        title = f"{what}, {kind}, {unit}/s"
+        yield summary_line(title, ours, found["contenders"][1], theirs, found["ratio"])
 
 
-def compare_scores(task, folder, train, recipe, seeds, *, score_ours, score_trainer):
+def compare_scores(task, train, recipe, options, score_ours, score_trainer):
     """Train both with the same hyperparameters, seeds, first weights and batches.
 
-    Parameters
-    ----------
-    task : Task
-    folder : path
-    train : (X, y)
-    recipe : dict
-    seeds : sequence of int
-    score_ours : callable
-        The fitted estimator → its score.
-    score_trainer : callable
-        The tokenizer and the Trainer's model → its score.
-
-    Returns
-    -------
-    results : dict
-        Scores of each seed, the mean difference in points, and its standard error over the seeds.
+    ``score_ours`` scores the fitted estimator, ``score_trainer`` the tokenizer and the Trainer's
+    model. Returned are both scores of each seed, the mean difference in points, and its standard
+    error over the seeds.
     """
+    seeds = SEEDS[:1] if options.quick else SEEDS
     ours, theirs = [], []
     for seed in seeds:
         with recorded() as start:
-            estimator = task.ours(folder, recipe, seed).fit(*train)
+            estimator = task.ours(options.folder, recipe, seed).fit(*train)
         ours.append(score_ours(estimator))
-        trained = task.train(folder, *train, recipe, seed=seed, start=start)
+        trained = task.train(options.folder, *train, recipe, seed=seed, start=start)
         theirs.append(score_trainer(*trained[:2]))
     points = [100 * (a - b) for a, b in zip(ours, theirs, strict=True)]
     return {
@@ -210,18 +166,13 @@ def compare_scores(task, folder, train, recipe, seeds, *, score_ours, score_trai
 
 def print_scores(title, task, results, **more):
     """Print what `compare_scores` returns, with more columns, and the verdicts."""
-
-    def points(found):
-        error = found["standard_error"]
-        more_or_less = "" if error is None else f" ± {error:.1f}"
-        return f"{found['points_above_trainer']:+.1f}{more_or_less}"
-
     columns = {
         "train / test": "{n_train:,} / {n_test:,}",
         "epochs": "{epochs} at {learning_rate:.0e}",
         "ours": lambda found: f"{mean(found[task.estimator]):.3f}",
         TRAINER: lambda found: f"{mean(found[TRAINER]):.3f}",
-        "points": points,
+        "points": "{points_above_trainer:+.1f}",
+        "±": lambda found: "{:.1f}".format(found["standard_error"] or float("nan")),
         **more,
     }
     print_table(f"{title}, mean over the seeds", "data", columns, results)
@@ -230,14 +181,10 @@ def print_scores(title, task, results, **more):
         print_verdict(f"points above the Trainer on {name}", above, at_least=TARGET)
 
 
-def summarize_scores(task, **others):
-    """Return the function that gives the summary's lines of such results, and of other scores."""
-
-    def summarize(results):
-        for name, found in results.items():
-            ours = 100 * mean(found[task.estimator])
-            for key, peer in {TRAINER: TRAINER, **others}.items():
-                theirs = 100 * float(np.mean(found[key]))
-                yield summary_line(f"quality, {name}, %", ours, peer, theirs)
-
-    return summarize
+def summarize_scores(results, *, task, **others):
+    """Return the summary's lines of `compare_scores`, and of other scores under their names."""
+    for name, found in results.items():
+        ours = 100 * mean(found[task.estimator])
+        for key, peer in {TRAINER: TRAINER, **others}.items():
+            theirs = 100 * float(np.mean(found[key]))
+            yield summary_line(f"quality, {name}, %", ours, peer, theirs)

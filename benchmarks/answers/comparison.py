@@ -1,39 +1,33 @@
-"""Answers: BertQuestionAnswerer beside the Trainer with the published post-processing."""
+"""BertQuestionAnswerer beside the Trainer, its post-processing and a plain loop."""
 
 import numpy as np
-from answers.task import (
-    TASK,
-    columns,
-    loss_without_padding,
-    published_answers,
-    ranked_spans,
-    squad_scores,
-)
-from shared import data
+from answers import task
+from answers.task import TASK, columns
+from shared import data, timing, training
+from shared.peers import LOOP
 from shared.report import print_table, print_verdict, summary_line
-from shared.training import recorded
+from shared.trainer import BATCH_SIZE
 
 FOLDS = 5
 # Without dropout: with the same first weights and batches, both then learn the same, and what is
 # compared is the training and the answers drawn from it, not two draws of dropout.
 RECIPE = {"epochs": 3, "learning_rate": 3e-4, "dropout": 0.0, "batch_size": 8}
-TARGET = 1.0
+MOST_POINTS = 1.0
 SPAN_ROWS, SPAN_BEST = 200, 5
 TIE = 1e-4  # scores as close as this may change places: two float32 computations
 QUICK_SHARE = 6  # --quick takes one question in six
-OURS, PEER = TASK.estimator, "Trainer, its own loss"
-SAME_LOSS = "Trainer, padding not counted"
-TRAINERS = {SAME_LOSS: loss_without_padding, PEER: None}
+OURS, SAME_LOSS = TASK.estimator, "Trainer, padding not counted"
+TRAINERS = {SAME_LOSS: task.loss_without_padding, "Trainer, its own loss": None}
+# Nobody named a target for training; that of words.
+TARGETS = {"training": 1.5, "prediction": 2.0}
+N_TRAIN, N_PREDICT = 128, 400
 
 
-def measure(options):
+def measure_quality(options):
     """Train on four fifths of the articles, answer the questions of the others; all five ways.
 
-    Returns
-    -------
-    results : dict
-        Exact match and F1 over all questions, and how many of 200 questions have the same n-best
-        spans as a search over all spans of all windows.
+    Counted are exact match and F1 over all questions, and how many of 200 questions have the same
+    n-best spans as a search over all spans of all windows.
     """
     rows = data.xquad()
     rows = rows[::QUICK_SHARE] if options.quick else rows
@@ -45,7 +39,7 @@ def measure(options):
         for name, of_fold in given.items():
             for i, answer in zip(test, of_fold, strict=True):
                 answers[name][i] = answer
-            print(f"  {name}: exact match and F1 {squad_scores(of_fold, asked)}", flush=True)
+            print(f"  {name}: exact match and F1 {task.squad_scores(of_fold, asked)}", flush=True)
         same += _same_spans(reader, asked[: SPAN_ROWS - len(same)])
         print(f"  n-best spans as by brute force: {sum(same)} of {len(same)}", flush=True)
     results = {
@@ -57,8 +51,10 @@ def measure(options):
         "same_answers": float(np.mean(np.equal(answers[OURS], answers[SAME_LOSS]))),
     }
     for name, given in answers.items():
-        results[name] = dict(zip(("exact_match", "f1"), squad_scores(given, rows), strict=True))
-    _print(results)
+        results[name] = dict(
+            zip(("exact_match", "f1"), task.squad_scores(given, rows), strict=True)
+        )
+    _print_quality(results)
     return results
 
 
@@ -72,12 +68,12 @@ def _answer(folder, learned, asked):
     """Train all; return ours, fitted, and the answers of each."""
     X, y = columns(learned)
     questions, _ = columns(asked)
-    with recorded() as start:
+    with training.recorded() as start:
         reader = TASK.ours(folder, RECIPE).fit(X, y)
     given = {OURS: reader.predict(questions)}
     for name, loss in TRAINERS.items():
         tokenizer, model, _ = TASK.train(folder, X, y, RECIPE, start=start, loss=loss)
-        given[name] = published_answers(tokenizer, model, questions)
+        given[name] = task.published_answers(tokenizer, model, questions)
     return reader, given
 
 
@@ -89,7 +85,7 @@ def _same_spans(reader, rows):
     if not rows:
         return []
     X, _ = columns(rows)
-    searched = ranked_spans(*TASK.reload(reader), X)
+    searched = task.ranked_spans(*TASK.reload(reader), X)
     found = reader.predict_answers(X, n_best=SPAN_BEST)
     return [_agree(*pair) for pair in zip(found, searched, strict=True)]
 
@@ -102,7 +98,7 @@ def _agree(found, searched):
     return len(given) == len(ranked) and bool(np.allclose(given, ranked, rtol=0, atol=TIE))
 
 
-def _print(results):
+def _print_quality(results):
     title = f"Answers: {results['n_questions']} questions, {FOLDS} folds by article"
     rows = {name: results[name] for name in (OURS, *TRAINERS)}
     print_table(title, "trained by", {"exact match": "{exact_match:.1f}", "F1": "{f1:.1f}"}, rows)
@@ -110,11 +106,50 @@ def _print(results):
     for name in TRAINERS:
         for metric in ("exact_match", "f1"):
             off = abs(results[OURS][metric] - results[name][metric])
-            print_verdict(f"points of {metric} from the {name}", off, at_most=TARGET)
+            print_verdict(f"points of {metric} from the {name}", off, at_most=MOST_POINTS)
     share = results["spans_same"] / results["spans_checked"]
     print_verdict("of the questions have the spans of a search over all", share, at_least=1.0)
 
 
-def summarize(results):
+def summarize_quality(results):
     for peer in TRAINERS:
         yield summary_line("quality, XQuAD, F1", results[OURS]["f1"], peer, results[peer]["f1"])
+
+
+def measure_speed(options):
+    """Time an epoch on 128 of XQuAD's questions, and the answers to 400.
+
+    Both predictors tokenize; the loop only computes its logits, without looking for answers. The
+    floor is the time of a plain matmul for the work on the windows' tokens, padding left out.
+    """
+    rows = data.xquad()
+    X, y = columns(rows[::8] if options.quick else rows)
+    recipe = {**RECIPE, "epochs": 1, "dropout": 0.1, "batch_size": BATCH_SIZE}
+    train = X[:N_TRAIN], y[:N_TRAIN]
+    seconds, _ = training.alternate_trainings(TASK, *train, recipe, options)
+    results = {
+        "training": training.side_by_side(len(train[0]), seconds),
+        "prediction": _time_prediction(X[:N_PREDICT], y, options),
+    }
+    training.print_side_by_side("Answers", results, TARGETS)
+    shares = results["prediction"]["shares_of_floor"]
+    said = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+    print(f"  {timing.floor_name(shares.values())}, in prediction: {said}")
+    return results
+
+
+def _time_prediction(X, y, options):
+    reader = TASK.ours(options.folder, {**RECIPE, "epochs": 1}).fit(X[:32], y[:32])
+    tokenizer, model = TASK.reload(reader)
+
+    def run_loop():
+        windows, _, _ = task.features_of(tokenizer, X)
+        return task.logits_in_input_order(tokenizer, model, windows)
+
+    lengths = [len(ids) for ids in task.features_of(tokenizer, X)[0]["input_ids"]]
+    runs = {OURS: lambda: reader.predict(X), LOOP: run_loop}
+    flops = timing.layer_flops(options.folder, lengths)
+    seconds, _ = timing.alternate(runs, options.rounds, flops=flops)
+    floor = seconds.pop(timing.FLOOR)
+    shares = {name: timing.pairwise_median(floor, times) for name, times in seconds.items()}
+    return {**training.side_by_side(len(X), seconds), "shares_of_floor": shares}
