@@ -8,8 +8,9 @@ from pathlib import Path
 from parts import PARTS, TRAINER
 from shared import data, trainer
 from shared.report import machine, print_machine, print_rows
+from transformers.utils import logging
 
-from skbert import DeviceError
+from skbert import DeviceError, TruncationWarning
 
 HERE = Path(__file__).resolve().parent
 LIST = "\n".join(f"  {name:24}{part.description}" for name, part in PARTS.items())
@@ -41,10 +42,6 @@ def parse_options():
 
 def be_quiet():
     """Keep progress bars and the expected truncation warnings out of the tables."""
-    from transformers.utils import logging
-
-    from skbert import TruncationWarning
-
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     warnings.simplefilter("ignore", TruncationWarning)

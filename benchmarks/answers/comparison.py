@@ -7,6 +7,7 @@ from shared import data, timing, training
 from shared.peers import LOOP
 from shared.report import print_table, print_verdict, summary_line
 from shared.trainer import BATCH_SIZE
+from sklearn.model_selection import GroupKFold
 
 FOLDS = 5
 # Without dropout: with the same first weights and batches, both then learn the same, and what is
@@ -59,8 +60,6 @@ def measure_quality(options):
 
 
 def _by_article(rows):
-    from sklearn.model_selection import GroupKFold
-
     return GroupKFold(FOLDS).split(rows, groups=[row["article"] for row in rows])
 
 

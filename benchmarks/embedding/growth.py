@@ -7,6 +7,7 @@ from functools import partial
 from shared import data, peers
 from shared.report import print_table
 from shared.timing import timed
+from transformers import AutoTokenizer
 
 NUMBERS = (1_000, 10_000, 100_000)
 LENGTHS = (8, 16, 32, 64, 128, 256, 512)
@@ -39,8 +40,6 @@ def measure(options):
 
 def texts_of_lengths(folder, n_tokens):
     """Return texts of each length in tokens, [CLS] and [SEP] counted, of words of one token."""
-    from transformers import AutoTokenizer
-
     tokenizer = AutoTokenizer.from_pretrained(folder)
     words = sorted({word for text in data.contexts() for word in text.lower().split()})
     short = [word for word in words if len(tokenizer.tokenize(word)) == 1]

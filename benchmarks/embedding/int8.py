@@ -6,6 +6,7 @@ from shared import data, peers
 from shared.peers import SENTENCE_TRANSFORMERS
 from shared.report import print_table, print_verdict, summary_line
 from shared.timing import TIMES, alternate, pairwise_median, spread
+from sklearn.linear_model import LogisticRegression
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 COLUMNS = {
@@ -52,8 +53,6 @@ def _accuracy(embed, quick):
 
     A tenth with --quick: the ten texts a class of the fine-tuning benchmarks, and 1,000 to test.
     """
-    from sklearn.linear_model import LogisticRegression
-
     (train, train_labels), (test, test_labels) = data.banking(a_class=10 if quick else None)
     results = {}
     for precision, function in embed.items():

@@ -10,6 +10,8 @@ from shared import data
 from shared.process import MB, in_fresh_process, peak_mb, resident_mb
 from shared.report import print_table, print_verdict, summary_line
 
+from skbert import BertEmbedder, TruncationWarning
+
 TARGET_MB = 500
 N_FITS, TRANSFORMS_A_FIT = 10, 5
 N_TEXTS = 60  # in each transform; of mixed lengths
@@ -37,8 +39,6 @@ def measure(options):
 
 def embed_many(folder, n_texts):
     """Do the work of the fresh process."""
-    from skbert import BertEmbedder
-
     texts = data.distinct_short(n_texts)
     embedder = BertEmbedder(folder, normalize=True, device="cpu").fit(texts[:1])
     embedder.transform(texts[:8])
@@ -75,8 +75,6 @@ def measure_flat(options):
 
 def embed_again_and_again(folder, with_cache):
     """Do the work of the fresh process: other texts each time."""
-    from skbert import BertEmbedder, TruncationWarning
-
     warnings.simplefilter("ignore", TruncationWarning)
     texts = data.mixed()
     draw = random.Random(data.SEED)

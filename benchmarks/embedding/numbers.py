@@ -5,6 +5,8 @@ import torch
 from shared import data, peers
 from shared.report import pass_or_fail, print_table
 
+from skbert import BertEmbedder
+
 TOLERANCE = 1e-5
 # (questions, contexts, sentences)
 FULL, QUICK = (60, 30, 60), (14, 4, 12)
@@ -89,8 +91,6 @@ def _expected(state, pooling, layers, combine):
 
 
 def _embed(folder, texts, **parameters):
-    from skbert import BertEmbedder
-
     return BertEmbedder(str(folder), device="cpu", **parameters).fit_transform(texts)
 
 

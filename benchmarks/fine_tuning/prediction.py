@@ -4,9 +4,13 @@ import tempfile
 from functools import partial
 
 import numpy as np
+import torch
 from shared import data, peers, timing
 from shared.peers import PIPELINES
 from shared.report import print_verdict
+from transformers import pipeline
+
+from skbert import BertClassifier
 
 TARGET = 1.05  # times the embedder's time that still count as "as fast"
 A_CLASS = 2  # texts a class of the short training before
@@ -44,8 +48,6 @@ def _contenders(folder):
 
 def _fitted(folder):
     """Fit a classifier of 77 intents for one epoch; how well it predicts does not matter here."""
-    from skbert import BertClassifier
-
     classifier = BertClassifier(
         str(folder), max_epochs=1, min_steps=0, device="cpu", precision="float32", random_state=0
     )
@@ -54,9 +56,6 @@ def _fitted(folder):
 
 def _pipeline(saved, batch_size):
     """Load transformers' text-classification pipeline: texts → score of the best class."""
-    import torch
-    from transformers import pipeline
-
     classify = pipeline("text-classification", model=saved, device="cpu", dtype=torch.float32)
     options = {"batch_size": batch_size, "truncation": True, "max_length": peers.MAX_LENGTH}
     return lambda texts: np.array([output["score"] for output in classify(texts, **options)])

@@ -7,6 +7,13 @@ from fine_tuning.training import TASK
 from shared import data
 from shared.peers import padded, run_loop
 from shared.training import compare_scores, print_scores, summarize_scores
+from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from skbert import BertEmbedder
 
 DROPOUT = 0.1
 BANKING, ALL_OF_BANKING, PAIRS = "BANKING77", "BANKING77, all", "question-sentence pairs"
@@ -79,8 +86,6 @@ def _measure_set(train, test, recipe, options):
 
 def _frozen(folder, train, test):
     """Vectors of the untrained model and logistic regression."""
-    from skbert import BertEmbedder
-
     embedder = BertEmbedder(str(folder), normalize=True, device="cpu").fit(["a"])
 
     def features(texts):
@@ -95,8 +100,6 @@ def _frozen(folder, train, test):
 
 def _tfidf(train, test):
     """Word weights, of both texts of a pair side by side, and logistic regression."""
-    from sklearn.compose import make_column_transformer
-    from sklearn.feature_extraction.text import TfidfVectorizer
 
     def columns(texts):
         return np.array(texts, dtype=object).reshape(len(texts), -1)
@@ -107,9 +110,5 @@ def _tfidf(train, test):
 
 
 def _logistic(*steps):
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
-
     model = make_pipeline(*steps, LogisticRegression(max_iter=2000))
     return GridSearchCV(model, REGULARISATION, cv=3)

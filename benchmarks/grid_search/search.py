@@ -17,6 +17,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from skbert import BertEmbedder
+
 N_CLASSES = 10
 FEW_TEXTS = 300  # for the peers: each embeds them 41 times
 MOST_ROUNDS = 3
@@ -117,8 +119,6 @@ def _contenders(folder, texts, place):
 
 
 def _skbert(folder, place):
-    from skbert import BertEmbedder
-
     path = place and Path(place) / "cache.sqlite"
     return BertEmbedder(str(folder), normalize=True, device="cpu", precision="float32", cache=path)
 

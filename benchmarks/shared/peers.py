@@ -9,6 +9,9 @@ from functools import partial
 
 import numpy as np
 import torch
+import transformers
+
+from skbert import BertEmbedder
 
 MAX_LENGTH = 256
 LOOP_BATCH = 32
@@ -26,8 +29,6 @@ def embedders(folder, names, max_length=MAX_LENGTH):
 
 def skbert_embedder(folder, max_length=MAX_LENGTH, precision="float32"):
     """Load BertEmbedder with its defaults, fitted."""
-    from skbert import BertEmbedder
-
     embedder = BertEmbedder(
         str(folder), normalize=True, device="cpu", precision=precision, max_length=max_length
     )
@@ -64,6 +65,7 @@ def run_loop(model, rows, encode, read):
     ``encode`` turns some rows into the model's inputs, ``read`` its output and inputs into a result
     for each row.
     """
+    model.eval()  # the Trainer leaves dropout on
     results = []
     for start in range(0, len(rows), LOOP_BATCH):
         batch = encode(rows[start : start + LOOP_BATCH])
@@ -82,9 +84,7 @@ padded = partial(tokenize, padding=True, return_tensors="pt")
 
 def token_counts(folder, texts):
     """Return the number of tokens of each text or pair."""
-    from transformers import AutoTokenizer
-
-    encoded = tokenize(AutoTokenizer.from_pretrained(folder), texts)
+    encoded = tokenize(transformers.AutoTokenizer.from_pretrained(folder), texts)
     return [len(ids) for ids in encoded["input_ids"]]
 
 
@@ -94,9 +94,7 @@ def extraction_pipeline(folder, max_length=MAX_LENGTH, batch_size=1):
     It is asked for tensors: its default, nested lists of numbers, is slower still. With a batch
     size above 1 what it returns includes the padding, without saying which rows these are.
     """
-    from transformers import pipeline
-
-    extract = pipeline(
+    extract = transformers.pipeline(
         "feature-extraction",
         model=str(folder),
         device="cpu",
@@ -139,8 +137,6 @@ def has_skrub():
 
 def load_plain(folder, auto_class="AutoModel"):
     """Load the tokenizer and the model as transformers gives them, in float32, for inference."""
-    import transformers
-
     model = getattr(transformers, auto_class).from_pretrained(folder, dtype=torch.float32)
     return transformers.AutoTokenizer.from_pretrained(folder), model.eval()
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
+
 PACKAGES = (
     "skbert", "torch", "transformers", "sentence-transformers", "scikit-learn", "numpy", "skrub",
     "accelerate",
@@ -68,15 +70,11 @@ def summary_line(what, ours, peer="", theirs=None, ratio=None):
 
 def instruction_set():
     """Return the widest vector instructions that torch's kernels use here."""
-    import torch
-
     return torch.backends.cpu.get_cpu_capability()
 
 
 def machine():
     """Describe the machine and the versions."""
-    import torch
-
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_model(),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from shared.peers import token_counts
 from shared.report import print_table, summary_line
+from transformers import AutoConfig
 
 SLOW_ROUNDS = 3
 FLOOR = "matmul floor"
@@ -154,8 +155,6 @@ def layer_flops(folder, lengths):
     A layer does four H x H products and two H x I products a token, and two products of a
     token's query and value with every token of its text.
     """
-    from transformers import AutoConfig
-
     config = AutoConfig.from_pretrained(folder)
     H, inner = config.hidden_size, config.intermediate_size
     per_layer = sum(2 * n * (4 * H * H + 2 * H * inner) + 4 * n * n * H for n in lengths)

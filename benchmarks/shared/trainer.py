@@ -6,7 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+import transformers
 from shared import peers
+from torch.optim.lr_scheduler import LambdaLR
+
+import skbert
 
 BATCH_SIZE = 16
 # What both read, ours under the same names but for the warm-up.
@@ -34,8 +39,6 @@ class Task:
 
     def ours(self, folder, recipe, seed=0):
         """Return our estimator, set up as the Trainer is."""
-        import skbert
-
         return getattr(skbert, self.estimator)(
             str(folder),
             max_epochs=recipe["epochs"],
@@ -61,9 +64,6 @@ class Task:
         tokenizer, model, seconds
             The trained model, and the time of ``Trainer.train`` alone.
         """
-        import torch
-        import transformers
-
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         columns, n_labels = self.encode(tokenizer, X, y)
         transformers.set_seed(seed)
@@ -101,9 +101,7 @@ def as_rows(columns):
 
 
 def _arguments(recipe, seed):
-    from transformers import TrainingArguments
-
-    return TrainingArguments(
+    return transformers.TrainingArguments(
         output_dir=tempfile.gettempdir(),  # nothing is written
         per_device_train_batch_size=recipe.get("batch_size", BATCH_SIZE),
         num_train_epochs=recipe["epochs"],
@@ -123,15 +121,13 @@ def _arguments(recipe, seed):
 
 def _trainer_class(start, loss):
     """Return the Trainer, with the parts replaced that a start or a loss of our own asks for."""
-    from transformers import Trainer
-
     replaced = {}
     if start is not None:
         replaced["_get_train_sampler"] = lambda self, *args: _Sampler(start.orders)
     if loss is not None:
         replaced["compute_loss"] = lambda self, model, inputs, **kwargs: loss(model, inputs)
         replaced["create_scheduler"] = _create_our_scheduler
-    return type("TrainerAsOurs", (Trainer,), replaced) if replaced else Trainer
+    return type("TrainerAsOurs", (transformers.Trainer,), replaced)
 
 
 class _Sampler:
@@ -148,8 +144,6 @@ class _Sampler:
 
 
 def _create_our_scheduler(trainer, num_training_steps, optimizer=None):
-    from torch.optim.lr_scheduler import LambdaLR
-
     n_warmup = trainer.args.get_warmup_steps(num_training_steps)
 
     def share(step):

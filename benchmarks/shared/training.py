@@ -15,6 +15,10 @@ import numpy as np
 from shared.report import print_table, print_verdict, summary_line
 from shared.timing import alternate, pairwise_median, spread
 
+from skbert._estimators import fine_tuned
+from skbert._estimators.fine_tuned import FineTunedEstimator
+from skbert._training import loop
+
 TRAINER = "Trainer"
 SEEDS = (0, 1, 2)
 TARGET = -1.0  # points below the Trainer that are still equal
@@ -31,9 +35,6 @@ class Start:
 @contextmanager
 def recorded():
     """Yield a `Start` that the fits inside the block fill."""
-    from skbert._estimators.fine_tuned import FineTunedEstimator
-    from skbert._training import loop
-
     start = Start()
     load, shuffle = FineTunedEstimator._load_trainable, loop.shuffled_batches
 
@@ -59,8 +60,6 @@ def recorded():
 
 def seconds_of_fit(estimator, X, y):
     """Fit; return the seconds from the loaded model to the trained one."""
-    from skbert._estimators import fine_tuned
-
     times = {}
 
     def noted(function, name):
