@@ -1,12 +1,11 @@
 """The same numbers as sentence-transformers, and as transformers one text at a time."""
 
-import random
-
-import _data
-import _peers
 import numpy as np
 import torch
-from _report import print_table
+from shared import data, peers
+from shared.report import pass_or_fail, print_table
+
+from skbert import BertEmbedder
 
 TOLERANCE = 1e-5
 # (questions, contexts, sentences)
@@ -22,70 +21,47 @@ POOL = {
 }
 # (layers, combine_layers)
 LAYERS = (
-    (-1, "mean"),
-    (0, "mean"),
-    (3, "mean"),
-    ((0, 6), "mean"),
+    *((-1, "mean"), (0, "mean"), (3, "mean"), ((0, 6), "mean")),
     ((-1, -2, -3, -4), "concat"),
 )
 BATCH_SIZES = (1, 7, 64, "auto")
+COLUMNS = {
+    "max abs diff": "{max_abs_diff:.1e}",
+    "largest value": "{largest_value:.2f}",
+    "": lambda row: pass_or_fail(row["passed"]),
+}
 
 
-def measure(folder, *, quick):
-    """Compare, print PASS or FAIL a row.
-
-    Returns
-    -------
-    results : list of dict
-        One entry a comparison.
-    """
-    texts = _sample(_data.read_corpus(), *(QUICK if quick else FULL))
+def measure(options):
+    """Compare, print PASS or FAIL a row."""
+    folder = options.folder
+    texts = data.mixed(*(QUICK if options.quick else FULL))
     states, pooled = _reference(folder, texts)
-    shared = _peers.skbert_embedder(folder)  # keeps the weights loaded for all the embedders below
+    theirs = peers.sentence_transformers_encode(folder)(texts)
+    embed = peers.skbert_embedder(folder)  # keeps the weights loaded for all the embedders below
     results = [
-        _against_sentence_transformers(folder, texts, shared),
+        _compare("sentence-transformers, normalize=True", embed(texts), theirs),
         *_poolings_and_layers(folder, texts, states, pooled),
         *_orders_and_batch_sizes(folder, texts, states),
     ]
-    _print(len(texts), results)
+    title = f"Same numbers: {len(texts)} texts, at most {TOLERANCE:.0e} from the reference"
+    print_table(title, "comparison", COLUMNS, {row["comparison"]: row for row in results})
     return results
-
-
-def _sample(corpus, n_questions, n_contexts, n_sentences):
-    draw = random.Random(_data.SEED)
-    texts = [
-        *draw.sample(corpus.test_questions, n_questions),
-        *draw.sample(corpus.contexts, n_contexts),
-        *draw.sample(corpus.sentences, n_sentences),
-    ]
-    draw.shuffle(texts)
-    return texts
 
 
 @torch.inference_mode()
 def _reference(folder, texts):
     """Run transformers one text at a time: no padding, no batch.
 
-    Returns
-    -------
-    states : list of Tensor, each of shape (n_layers + 1, L, H)
-    pooled : list of Tensor, each of shape (H,)
-        The pooler's outputs.
+    Returned are for each text all states (n_layers + 1, L, H) and the pooler's output (H,).
     """
-    tokenizer, model = _peers.load_plain(folder)
+    tokenizer, model = peers.load_plain(folder)
     states, pooled = [], []
     for text in texts:
-        tokens = tokenizer(text, truncation=True, max_length=_peers.MAX_LENGTH, return_tensors="pt")
-        output = model(**tokens, output_hidden_states=True)
+        output = model(**peers.padded(tokenizer, [text]), output_hidden_states=True)
         states.append(torch.cat(output.hidden_states))
         pooled.append(output.pooler_output[0])
     return states, pooled
-
-
-def _against_sentence_transformers(folder, texts, skbert_embed):
-    ours = skbert_embed(texts)
-    theirs = _peers.sentence_transformers_encode(folder)(texts)
-    return _compare("sentence-transformers, normalize=True", ours, theirs)
 
 
 def _poolings_and_layers(folder, texts, states, pooled):
@@ -101,12 +77,11 @@ def _poolings_and_layers(folder, texts, states, pooled):
 def _orders_and_batch_sizes(folder, texts, states):
     expected = np.stack([_expected(state, "mean", -1, "mean") for state in states])
     given = np.arange(len(texts))
-    shuffled = np.random.default_rng(_data.SEED).permutation(len(texts))
+    shuffled = np.random.default_rng(data.SEED).permutation(len(texts))
     for name, order in (("given", given), ("shuffled", shuffled)):
         for batch_size in BATCH_SIZES:
             ours = _embed(folder, [texts[i] for i in order], batch_size=batch_size)
-            title = f"order {name}, batch_size={batch_size!r}"
-            yield _compare(title, ours, expected[order])
+            yield _compare(f"order {name}, batch_size={batch_size!r}", ours, expected[order])
 
 
 def _expected(state, pooling, layers, combine):
@@ -116,8 +91,6 @@ def _expected(state, pooling, layers, combine):
 
 
 def _embed(folder, texts, **parameters):
-    from skbert import BertEmbedder
-
     return BertEmbedder(str(folder), device="cpu", **parameters).fit_transform(texts)
 
 
@@ -132,17 +105,3 @@ def _compare(title, ours, theirs):
         "largest_value": max(float(np.abs(b).max()) for b in theirs),
         "passed": worst <= TOLERANCE,
     }
-
-
-def _print(n_texts, results):
-    rows = [
-        (
-            result["comparison"],
-            f"{result['max_abs_diff']:.1e}",
-            f"{result['largest_value']:.2f}",
-            "PASS" if result["passed"] else "FAIL",
-        )
-        for result in results
-    ]
-    title = f"Same numbers: {n_texts} texts, at most {TOLERANCE:.0e} from the reference"
-    print_table(title, ("comparison", "max abs diff", "largest value", ""), rows)
