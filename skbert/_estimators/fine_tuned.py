@@ -124,7 +124,9 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             del earlier
             self.max_length_ = self._resolve_max_length(encoder, earlier_length)
             encodings, unseen = self._encode_rows(task, encoder, rows, held_out)
-            validate = unseen and partial(self._validate, encoder, task, unseen, held_out)
+            validate = (
+                None if unseen is None else partial(self._validate, encoder, task, unseen, held_out)
+            )
             recipe = self._recipe(seed)
             n_epochs = recipe.n_epochs(len(encodings.lengths))
             callbacks = FitCallbacks(self, n_epochs, partial(_attributes, encoder, tokenizer), data)
