@@ -19,12 +19,12 @@ from skbert._inference.progress import progress_bar
 from skbert._models.checkpoint import find_checkpoint
 from skbert._models.device import float_dtype
 from skbert._models.encoder import Encoder, make_encoder, prepare_for_inference
+from skbert._models.foreign import quiet_transformers
 from skbert._models.loading import (
     load_config,
     load_model,
     load_tokenizer,
     model_from_weights,
-    quiet_transformers,
 )
 from skbert._models.state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
 from skbert._texts.encoding import Encodings

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from skbert._exceptions import CheckpointChangedError
-from skbert._models.loading import load_tokenizer
+from skbert._models.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True, eq=False)

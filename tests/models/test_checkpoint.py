@@ -15,7 +15,6 @@ from skbert import (
     BertEmbedder,
     CheckpointError,
     CheckpointNotFoundError,
-    CheckpointWarning,
     ParameterError,
     inspect_tokens,
 )
@@ -221,43 +220,3 @@ class TestMaxLength:
     def test_more_than_the_model_can_read(self, tiny_bert):
         with pytest.raises(ParameterError, match="max_length=65 is more than the 64 tokens"):
             BertEmbedder(tiny_bert, max_length=65).fit(["a"])
-
-
-class TestOwnPooling:
-    def write(self, folder: Path, config: dict, extra: tuple[dict, ...] = ()) -> None:
-        steps = [
-            {"path": "", "type": "sentence_transformers.models.Transformer"},
-            {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-            *extra,
-        ]
-        (folder / "modules.json").write_text(json.dumps(steps))
-        (folder / "1_Pooling").mkdir()
-        (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))
-
-    def fitted(self, folder: Path) -> BertEmbedder:
-        return BertEmbedder(str(folder), pooling="auto").fit(["a"])
-
-    def test_no_files_mean(self, tiny_bert):
-        assert BertEmbedder(tiny_bert, pooling="auto").fit(["a"]).pooling_ == "mean"
-
-    @pytest.mark.parametrize(
-        "config",
-        [
-            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False},
-            {"pooling_mode": "cls"},
-        ],
-    )
-    def test_old_and_new_files(self, folder, config):
-        self.write(folder, config)
-        assert self.fitted(folder).pooling_ == "cls"
-
-    def test_combination_is_refused(self, folder):
-        self.write(folder, {"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True})
-        with pytest.raises(ParameterError, match=r"\['cls', 'max'\].*Choose one of"):
-            self.fitted(folder)
-
-    def test_further_layers_are_warned_of(self, folder):
-        dense = {"path": "2_Dense", "type": "sentence_transformers.models.Dense"}
-        self.write(folder, {"pooling_mode_mean_tokens": True}, (dense,))
-        with pytest.warns(CheckpointWarning, match="Dense"):
-            self.fitted(folder)

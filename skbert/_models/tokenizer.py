@@ -1,0 +1,166 @@
+"""A checkpoint's files → its fast tokenizer, which reads texts as the files say.
+
+transformers 5 builds many tokenizers anew, from the vocabulary alone: what else ``tokenizer.json``
+says, of normalization or of how words are split, is lost without a word. So what was loaded is
+compared with the file, and the file counts. Only settings of ``tokenizer_config.json`` go before
+it, where they always did: ``do_lower_case``, ``strip_accents`` and ``tokenize_chinese_chars`` for a
+plain BERT normalizer, ``add_prefix_space`` for plain byte-level splitting, ``add_bos_token`` and
+``add_eos_token``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, normalizers
+
+from skbert._exceptions import CheckpointError
+from skbert._models.checks import check_vocabulary, warn_of_own_code
+from skbert._models.foreign import checkpoint_errors, quiet_transformers
+from skbert._models.json_files import read_json
+from skbert._models.modules import model_folder
+from skbert._models.sentence_settings import read_settings
+
+VOCABULARY_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+)
+SAVE_AGAIN = (
+    "Save it again: AutoTokenizer.from_pretrained(...).save_pretrained(folder), with the version "
+    "of transformers that made it."
+)
+
+
+def load_tokenizer(folder: Path, config: Any = None) -> Any:
+    """Load the fast tokenizer of a checkpoint's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Its files.
+    config : transformers configuration, default=None
+        The model's, which tells the kind of tokenizer where the tokenizer's own files do not; read
+        from the folder by default, if it is there.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it knows no words.
+    """
+    folder = model_folder(folder)
+    # Without these, transformers would make a tokenizer that knows special tokens only.
+    if not any((folder / name).is_file() for name in VOCABULARY_FILES):
+        raise CheckpointError(
+            f"{folder} has no tokenizer ({', '.join(VOCABULARY_FILES)}). Save one beside the "
+            "weights: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
+        )
+    warn_of_own_code(read_json(folder / "tokenizer_config.json"), folder / "tokenizer_config.json")
+    file = folder / "tokenizer.json"
+    said = read_json(file)
+    tokenizer = _loaded(folder, config)
+    if not tokenizer.is_fast:
+        raise CheckpointError(
+            f"The tokenizer in {folder} is a slow one (no tokenizer.json can be made of it), "
+            "expected a fast one. Use a checkpoint that has one."
+        )
+    if said:
+        restore_from_file(tokenizer, said, file)
+    if read_settings(folder).do_lower_case:
+        read_lower_case(tokenizer)
+    check_vocabulary(tokenizer, folder)
+    return tokenizer
+
+
+def _loaded(folder: Path, config: Any) -> Any:
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    options = {"local_files_only": True, "trust_remote_code": False}
+    what = f"The tokenizer in {folder} cannot be read"
+    with checkpoint_errors(what, _remedy(folder)), quiet_transformers():
+        try:
+            return AutoTokenizer.from_pretrained(folder, config=config, **options)
+        except Exception:
+            if not (folder / "tokenizer.json").is_file():
+                raise
+            # A file of another kind than the model's usual one: it tells all by itself.
+            return PreTrainedTokenizerFast.from_pretrained(folder, **options)
+
+
+def _remedy(folder: Path) -> str:
+    if not (folder / "tokenizer.json").is_file() and list(folder.glob("*.model")):
+        return (
+            "A vocabulary in SentencePiece's format needs sentencepiece and protobuf: pip install "
+            "sentencepiece protobuf. Or save a tokenizer.json beside it."
+        )
+    return SAVE_AGAIN
+
+
+def restore_from_file(tokenizer: Any, said: dict[str, Any], file: Path) -> None:
+    """Let a tokenizer do what its ``tokenizer.json`` says, if transformers made another of it."""
+    loaded = json.loads(tokenizer.backend_tokenizer.to_str())
+    if all(said.get(part) == loaded.get(part) for part in PARTS):
+        return
+    with checkpoint_errors(f"{file} cannot be read", SAVE_AGAIN):
+        backend = Tokenizer.from_file(str(file))
+    # Older files leave out what has its usual value: compared is what they mean.
+    meant = json.loads(backend.to_str())
+    if all(meant[part] == loaded[part] for part in PARTS):
+        return
+    _keep_settings_of_config(backend, meant, tokenizer, loaded)
+    _add_missing_tokens(backend, tokenizer.backend_tokenizer)
+    backend.encode_special_tokens = tokenizer.backend_tokenizer.encode_special_tokens
+    tokenizer._tokenizer = backend
+
+
+PARTS = ("model", "normalizer", "pre_tokenizer", "post_processor", "added_tokens")
+
+
+def _keep_settings_of_config(
+    backend: Tokenizer, meant: dict[str, Any], tokenizer: Any, loaded: dict[str, Any]
+) -> None:
+    """Take over from the loaded tokenizer what tokenizer_config.json decides."""
+    own = tokenizer.backend_tokenizer
+    if _are_both(meant["normalizer"], loaded["normalizer"], "BertNormalizer"):
+        backend.normalizer = own.normalizer
+    if _are_both(meant["pre_tokenizer"], loaded["pre_tokenizer"], "ByteLevel"):
+        backend.pre_tokenizer.add_prefix_space = loaded["pre_tokenizer"]["add_prefix_space"]
+    asked = {"add_bos_token", "add_eos_token"} & getattr(tokenizer, "init_kwargs", {}).keys()
+    if meant["post_processor"] is None or asked:
+        backend.post_processor = own.post_processor
+
+
+def _are_both(one: dict[str, Any] | None, other: dict[str, Any] | None, kind: str) -> bool:
+    return all(part is not None and part["type"] == kind for part in (one, other))
+
+
+def _add_missing_tokens(backend: Tokenizer, loaded: Tokenizer) -> None:
+    """Add the tokens that other files than tokenizer.json name."""
+    known = {token.content for token in backend.get_added_tokens_decoder().values()}
+    for _, token in sorted(loaded.get_added_tokens_decoder().items()):
+        if token.content not in known:
+            (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+
+
+def read_lower_case(tokenizer: Any) -> None:
+    """Let a tokenizer put texts in lower case first, if it has no such step."""
+    backend = tokenizer.backend_tokenizer
+    steps = _steps(backend.normalizer)
+    if not any(isinstance(step, normalizers.Lowercase) for step in steps):
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+
+
+def _steps(normalizer: Any) -> list[Any]:
+    if normalizer is None:
+        return []
+    is_sequence = isinstance(normalizer, normalizers.Sequence)
+    return (
+        [normalizer[number] for number in range(len(normalizer))] if is_sequence else [normalizer]
+    )
