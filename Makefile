@@ -17,6 +17,7 @@ check: $(VENV)/.test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 	$(PY) docs/check_docstrings.py
 
 # Runs the gallery's scripts. Without them, while you write: make docs SPHINX='-D plot_gallery=0'

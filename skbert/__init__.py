@@ -5,7 +5,7 @@ from skbert._cache.cache import EmbeddingCache
 from skbert._display.inspect import inspect_tokens
 from skbert._estimators.classifier import BertClassifier
 from skbert._estimators.embedder import BertEmbedder
-from skbert._estimators.question_answerer import Answer, BertQuestionAnswerer
+from skbert._estimators.question_answerer import BertQuestionAnswerer
 from skbert._estimators.regressor import BertRegressor
 from skbert._estimators.token_classifier import BertTokenClassifier
 from skbert._exceptions import (
@@ -26,7 +26,8 @@ from skbert._exceptions import (
     TrainingError,
     TruncationWarning,
 )
-from skbert._texts.word_labels import Entity
+from skbert._texts.answers import Answer
+from skbert._texts.entities import Entity
 
 __version__ = "0.1.0"
 

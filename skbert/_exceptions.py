@@ -93,7 +93,7 @@ class CompletenessWarning(SkbertWarning):
 
 
 def stacklevel_of_caller() -> int:
-    """Stack level, for `warnings.warn` in the calling function, of the user's own line.
+    """Return stack level, for `warnings.warn` in the calling function, of the user's own line.
 
     scikit-learn wraps `transform`, so the number of frames between is not fixed.
     """

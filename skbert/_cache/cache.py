@@ -105,7 +105,7 @@ class EmbeddingCache:
             connection.execute("VACUUM")
 
     def info(self) -> dict[str, Any]:
-        """Tell what the store holds, and how this process used it.
+        """Return what the store holds, and how this process used it.
 
         Returns
         -------

@@ -125,7 +125,7 @@ def _entry(key: bytes, vector: np.ndarray[Any, Any], lost: int) -> Entry:
 
 
 def _vectors(path: Path, entries: list[tuple[Any, ...]]) -> Vectors:
-    """Arrays of entries, verified; copies, so that they can be written to."""
+    """Return arrays of entries, verified; copies, so that they can be written to."""
     arrays = []
     for key, n_tokens, n_features, lost, crc, data, *_ in entries:
         shape = (n_features,) if n_tokens is None else (n_tokens, n_features)
@@ -177,7 +177,7 @@ def _make_room(connection: sqlite3.Connection, entries: list[Entry], max_bytes: 
 
 
 def bytes_in_use(connection: sqlite3.Connection) -> int:
-    """Size of the file, without its free pages."""
+    """Return size of the file, without its free pages."""
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     (size,) = connection.execute("PRAGMA page_size").fetchone()

@@ -1,0 +1,1 @@
+"""Fitted estimators and vectors in; pictures, tables and explanations of predictions out."""

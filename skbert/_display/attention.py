@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skbert._display.plain_model import plain_model
 from skbert._display.tokenized_example import tokenize_one
-from skbert._estimators.base import is_integer
+from skbert._estimators.parameters import is_integer
 from skbert._exceptions import CheckpointError, InputError, ParameterError
 from skbert._inference.batching import pad_batch
 from skbert._inference.loop import model_inputs
@@ -211,7 +211,7 @@ def _check_place(layer: Any, head: Any, config: Any) -> tuple[int, int | None]:
 
 @torch.no_grad()
 def _attention(estimator: Any, inputs: dict[str, Any], layer: int) -> NDArray[np.float32]:
-    """Attention weights of a layer, (n_heads, n_tokens, n_tokens)."""
+    """Return attention weights of a layer, (n_heads, n_tokens, n_tokens)."""
     try:
         model = plain_model(estimator, attention="eager")
         layers = model(**inputs, output_attentions=True).attentions

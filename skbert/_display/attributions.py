@@ -114,7 +114,7 @@ def attribute(
 def _ends(
     model: Any, ids: Tensor, fixed: NDArray[np.bool_], baseline_id: int | None
 ) -> tuple[Tensor, Tensor]:
-    """Input embeddings of the text and of its baseline, (1, L, H) each."""
+    """Return input embeddings of the text and of its baseline, (1, L, H) each."""
     embed = model.get_input_embeddings()
     text = embed(ids)
     empty = (
@@ -142,7 +142,7 @@ def _integrated(
     n_steps: int,
     n_copies: int,
 ) -> tuple[Tensor, int]:
-    """Integrated gradients, (1, L, H), and how many copies of the text the memory held."""
+    """Return integrated gradients, (1, L, H), and how many copies of the text the memory held."""
     captum = import_optional("captum.attr", extra="explain", needed_by="TokenImportanceDisplay")
     while True:
         try:

@@ -60,7 +60,7 @@ def largest_importance(paragraphs: Sequence[tuple[str, Sequence[Piece]]]) -> flo
 
 
 def opacity(importance: float, largest: float) -> float:
-    """How strongly a word is coloured, from 0 to `STRONGEST`."""
+    """Return how strongly a word is coloured, from 0 to `STRONGEST`."""
     return STRONGEST * abs(importance) / largest
 
 

@@ -137,7 +137,7 @@ def _item(ax: Any, piece: Piece, fontsize: float, largest: float, follows_space:
 
 
 def _width(artist: Any) -> float:
-    """Width of the letters alone, without the box, in points."""
+    """Return width of the letters alone, without the box, in points."""
     artist.get_bbox_patch().set_visible(False)
     width = float(artist.get_window_extent().width)
     artist.get_bbox_patch().set_visible(True)
@@ -196,7 +196,7 @@ def _shrink(
 
 
 def _size(ax: Any) -> tuple[float, float]:
-    """Width and height of axes, in points, where a layout engine put them."""
+    """Return width and height of axes, in points, where a layout engine put them."""
     ax.figure.draw_without_rendering()
     box = ax.get_window_extent()
     return box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi

@@ -230,7 +230,7 @@ def _check_labels(y: Any, n_texts: int) -> NDArray[Any]:
 
 
 def _plain(labels: NDArray[Any]) -> NDArray[Any]:
-    """Classes of mixed types as str, so that they can be sorted."""
+    """Return classes of mixed types as str, so that they can be sorted."""
     kinds = {type(label) for label in labels.tolist()}
     return np.array(labels.tolist()) if len(kinds) == 1 else labels.astype(str)
 

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skbert._display.tokenized_example import TokenizedExample
-from skbert._estimators.base import is_integer
 from skbert._estimators.classifier import BertClassifier
-from skbert._estimators.question_answerer import BertQuestionAnswerer, candidates, ranked
+from skbert._estimators.parameters import is_integer
+from skbert._estimators.question_answerer import BertQuestionAnswerer
 from skbert._estimators.regressor import BertRegressor
 from skbert._exceptions import InputError, ParameterError
-from skbert._texts.encoding import cumulative
-from skbert._texts.questions import Gold, locate
+from skbert._texts.answers import candidates, ranked
+from skbert._texts.gold_answers import locate
+from skbert._texts.questions import Gold
 from skbert._texts.spans import answer_positions
+from skbert._texts.windows import cumulative
 
 # The logits of n readings of a window, (n, K) or (n, L, 2) → the number, (n,).
 Value = Callable[[Tensor], Tensor]
@@ -122,7 +124,7 @@ def _of_answer(
 def _best_window(
     example: TokenizedExample, logits: NDArray[np.float32], start: int, end: int
 ) -> tuple[int, int, int]:
-    """Window whose logits count for an answer, and the answer's first and last token in it.
+    """Return window whose logits count for an answer, and the answer's first and last token in it.
 
     "No answer" is the token [CLS] of the window that is least sure of it.
     """

@@ -17,9 +17,10 @@ from skbert._estimators.trained import SHORTEN
 from skbert._exceptions import ParameterError
 from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._optional import import_optional
-from skbert._texts.encoding import Encodings, TextTokenizer
+from skbert._texts.encoding import TextTokenizer
 from skbert._texts.inputs import Texts, check_texts_or_pairs
 from skbert._texts.pairs import PairEncodings, encode_pairs
+from skbert._texts.windows import Encodings
 
 COLUMNS = "text window token id sequence segment attention_mask start end".split()
 
@@ -146,7 +147,7 @@ def _reader(
 def encodings_with_offsets(
     estimator: BertEmbedder | BertClassifier | BertRegressor, tokenizer: TextTokenizer, texts: Texts
 ) -> tuple[Encodings, str]:
-    """Tokenise with offsets; also give what a warning of truncation may advise."""
+    """Tokenize with offsets; also give what a warning of truncation may advise."""
     limit = estimator.max_length_
     if texts.second is not None:
         pairs = encode_pairs(
@@ -160,7 +161,7 @@ def encodings_with_offsets(
 
 
 def _rows(encodings: Encodings, tokenizer: TextTokenizer, padding: bool) -> list[tuple[Any, ...]]:
-    """One tuple a token, in the order of COLUMNS."""
+    """Return one tuple a token, in the order of COLUMNS."""
     assert encodings.offsets is not None
     to_token = tokenizer.backend.id_to_token
     sequences = token_sequences(encodings, tokenizer).tolist()
@@ -182,7 +183,7 @@ def _rows(encodings: Encodings, tokenizer: TextTokenizer, padding: bool) -> list
 
 
 def token_sequences(encodings: Encodings, tokenizer: TextTokenizer) -> NDArray[np.int8]:
-    """Which text of its row each token belongs to, -1 for special tokens, shape (n_tokens,)."""
+    """Return which text of its row each token belongs to, -1 for special tokens: (n_tokens,)."""
     if isinstance(encodings, PairEncodings):
         assert encodings.sequences is not None
         return encodings.sequences

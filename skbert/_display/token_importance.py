@@ -14,7 +14,7 @@ from skbert._display.drawn_text import draw_text
 from skbert._display.explained import choose_value
 from skbert._display.plain_model import plain_model
 from skbert._display.tokenized_example import Word, tokenize_one
-from skbert._estimators.base import is_integer
+from skbert._estimators.parameters import is_integer
 from skbert._exceptions import ParameterError
 from skbert._inference.batching import pad_batch
 from skbert._inference.loop import model_inputs
@@ -254,7 +254,7 @@ class TokenImportanceDisplay:
         return paragraphs_to_html(self._title(), self._paragraphs())
 
     def _paragraphs(self) -> list[tuple[str, list[Piece]]]:
-        """Headings and pieces of the texts."""
+        """Return headings and pieces of the texts."""
         result = []
         for number, text in enumerate(self.texts):
             chosen = [k for k, word in enumerate(self.words) if word.text == number]

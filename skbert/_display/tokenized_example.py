@@ -18,11 +18,13 @@ from skbert._estimators.regressor import BertRegressor
 from skbert._estimators.token_classifier import BertTokenClassifier
 from skbert._estimators.trained import SHORTEN
 from skbert._exceptions import InputError, ParameterError
-from skbert._texts.encoding import Encodings, TextTokenizer
+from skbert._texts.encoding import TextTokenizer
 from skbert._texts.inputs import Texts
 from skbert._texts.pairs import pair_template
-from skbert._texts.spans import encode_questions
-from skbert._texts.word_labels import encode_words, split_words
+from skbert._texts.question_encoding import encode_questions
+from skbert._texts.windows import Encodings
+from skbert._texts.word_boundaries import split_words
+from skbert._texts.word_labels import encode_words
 
 
 class Word(NamedTuple):
@@ -81,7 +83,7 @@ class TokenizedExample:
         ]
 
     def word_of_tokens(self, window: int, words: list[Word]) -> NDArray[np.int64]:
-        """Which of the words each token of a window is a part of, -1 for special tokens.
+        """Return which of the words each token of a window is a part of, -1 for special tokens.
 
         A token of mere space, which some tokenizers make, counts to the word behind it.
         """
@@ -187,13 +189,15 @@ def _with_question_offsets(
     assert encodings.offsets is not None
     template = pair_template(tokenizer)
     (asked,) = tokenizer.tokenize(texts[:1], with_offsets=True, special_tokens=False)
+    assert asked.offsets is not None
     n_asked = len(asked.ids) - int(encodings.lost_tokens[0])
+    of_question = asked.offsets[:n_asked].tolist()
     offsets, sequences = [], []
     for start, stop in zip(encodings.bounds[:-1], encodings.bounds[1:], strict=True):
         n_read = int(stop - start) - template.n_special_tokens - n_asked
         first = start + len(template.before) + n_asked + len(template.between)
         of_context = encodings.offsets[first : first + n_read].tolist()
-        offsets += template.around(asked.offsets[:n_asked], of_context, (0, 0))
+        offsets += template.around(of_question, of_context, (0, 0))
         sequences += template.around([0] * n_asked, [1] * n_read, -1)
     names = ("question", "context")
     return TokenizedExample(

@@ -180,7 +180,7 @@ class TrainingCurveDisplay:
         return line
 
     def _marker(self) -> str:
-        """Points where they are few: a curve of one epoch would be invisible without."""
+        """Return points where they are few: a curve of one epoch would be invisible without."""
         return "o" if len(self.history) <= MOST_MARKERS else ""
 
     def _mark_kept(self, panel: Any) -> None:
@@ -191,7 +191,7 @@ class TrainingCurveDisplay:
 
 
 def _stacked(ax: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Panels below each other in the place of some axes, the first on top."""
+    """Return panels below each other in the place of some axes, the first on top."""
     from matplotlib.ticker import MaxNLocator
 
     ax.set_axis_off()

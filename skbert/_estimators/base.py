@@ -2,104 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata
-from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from skbert._estimators.parameters import SHARED_RULES, Rule
 from skbert._exceptions import ParameterError, TruncationWarning, stacklevel_of_caller
 from skbert._models.checkpoint import checkpoint_files, find_checkpoint, find_same_checkpoint
-from skbert._models.device import PRECISIONS, free_cached_memory, resolve_device, resolve_precision
+from skbert._models.device import free_cached_memory, resolve_device, resolve_precision
 from skbert._models.encoder import Encoder
 from skbert._models.shared import clear_held_encoder, load_encoder, load_same
 from skbert._texts.inputs import check_texts
-
-
-class Rule(NamedTuple):
-    """What values a parameter takes: a test, and the words for the error message."""
-
-    accepts: Callable[[Any], bool]
-    expected: str
-
-
-def one_of(*values: Any) -> Rule:
-    """Accept exactly these values."""
-    return Rule(
-        lambda value: any(value is v or (type(value) is type(v) and value == v) for v in values),
-        "one of " + ", ".join(repr(value) for value in values),
-    )
-
-
-def whole_number(least: int, *, or_else: Any) -> Rule:
-    """Accept integers from ``least`` on, and one value that is none."""
-    return Rule(
-        lambda value: one_of(or_else).accepts(value) or is_integer(value, least),
-        f"{or_else!r} or an integer of at least {least}",
-    )
-
-
-def is_integer(value: Any, least: int | None = None) -> bool:
-    """Return whether a value is an integer, numpy's too, no bool, and not below ``least``."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        return False
-    return least is None or int(value) >= least
-
-
-A_STRING = Rule(lambda value: isinstance(value, str) and value != "", "a non-empty str")
-
-
-def number(least: float, most: float = math.inf, *, open_ends: str = "", or_else: Any = 0) -> Rule:
-    """Accept finite real numbers from ``least`` to ``most``, and one value that is none.
-
-    ``open_ends`` names the ends that are not included: "least", "most" or "both".
-    """
-    with_least, with_most = open_ends not in ("least", "both"), open_ends not in ("most", "both")
-
-    def accepts(value: Any) -> bool:
-        if or_else is None and value is None:
-            return True
-        if not isinstance(value, numbers.Real) or isinstance(value, bool):
-            return False
-        size = float(value)
-        above = size >= least if with_least else size > least
-        below = size <= most if with_most else size < most
-        return above and below and math.isfinite(size)
-
-    span = f"a number {'from' if with_least else 'above'} {least}"
-    if most < math.inf:
-        span += f" {'to' if with_most else 'to below'} {most}"
-    return Rule(accepts, f"None or {span}" if or_else is None else span)
-
-
-TRUE_OR_FALSE = Rule(lambda value: isinstance(value, bool | np.bool_), "True or False")
-
-SHARED_RULES: Mapping[str, Rule] = {
-    "model": Rule(
-        lambda value: A_STRING.accepts(value) or isinstance(value, Path),
-        "a hub id or a folder, as str",
-    ),
-    "revision": Rule(
-        lambda value: value is None or A_STRING.accepts(value),
-        "None, or a branch, tag or commit as str",
-    ),
-    "max_length": whole_number(1, or_else=None),
-    "batch_size": whole_number(1, or_else="auto"),
-    "device": A_STRING,
-    "precision": one_of("auto", *PRECISIONS),
-    "verbose": Rule(
-        lambda value: isinstance(value, bool) or is_integer(value, 0),
-        "an integer of at least 0",
-    ),
-}
 
 
 @cache

@@ -11,8 +11,8 @@ from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skbert._estimators.base import Rule
 from skbert._estimators.fine_tuned import FineTunedEstimator
+from skbert._estimators.parameters import Rule
 from skbert._exceptions import CheckpointError
 from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._models.state import model_config
@@ -259,7 +259,7 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
     def _named_columns(
         self, classes: NDArray[Any], names: list[str]
     ) -> tuple[NDArray[Any], list[str]]:
-        """Classes and names of a multilabel problem that a warm start continues.
+        """Return classes and names of a multilabel problem that a warm start continues.
 
         A checkpoint made elsewhere has names for the columns, which an indicator matrix has not.
         """
@@ -268,7 +268,7 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         return (self.classes_, earlier) if known else (classes, names)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Scores of the classes: what the model's head gives.
+        """Return scores of the classes: what the model's head gives.
 
         Parameters
         ----------
@@ -285,7 +285,7 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         return logits[:, 1] - logits[:, 0] if is_binary else logits
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities of the classes.
+        """Return probabilities of the classes.
 
         Parameters
         ----------
@@ -325,7 +325,7 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         return self.classes_[logits.argmax(axis=1)]
 
     def _logits(self, X: Any) -> NDArray[np.float64]:
-        """Logits in the order of `classes_`, (n_texts, n_classes)."""
+        """Return logits in the order of `classes_`, (n_texts, n_classes)."""
         check_is_fitted(self)
         logits = self._predict_logits(X).astype(np.float64)
         return logits if self._columns is None else logits[:, self._columns]

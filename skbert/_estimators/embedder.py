@@ -15,15 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from skbert._cache.cache import EmbeddingCache, as_cache
 from skbert._cache.entries import look_up, store
 from skbert._cache.file import check
-from skbert._estimators.base import (
-    READ_WHOLE,
+from skbert._estimators.base import READ_WHOLE, BertEstimator, warn_of_truncation
+from skbert._estimators.parameters import (
     SHARED_RULES,
     TRUE_OR_FALSE,
-    BertEstimator,
     Rule,
     is_integer,
     one_of,
-    warn_of_truncation,
     whole_number,
 )
 from skbert._exceptions import ParameterError
@@ -308,7 +306,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         return results
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        """Clean texts → distinct → looked up → computed → written → in the caller's order."""
+        """Embed clean texts: distinct → looked up → computed → written → in the caller's order."""
         encoder, settings, cache = self._loaded(), self._settings(), as_cache(self.cache)
         distinct = DistinctTexts(texts, self.n_features_out_, settings.pooling is not None)
         keys = [] if cache is None else cache_keys(encoder, settings, distinct.texts)
@@ -445,7 +443,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
 
     @available_if(_gives_one_vector_a_text)
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Names of the features: ``bertembedder0``, ``bertembedder1``, ...
+        """Return names of the features: ``bertembedder0``, ``bertembedder1``, ...
 
         Parameters
         ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -13,14 +12,11 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from skbert._estimators.base import (
+from skbert._estimators.base import warn_of_truncation
+from skbert._estimators.parameters import (
     SHARED_RULES,
-    TRUE_OR_FALSE,
+    TRAINING_RULES,
     Rule,
-    is_integer,
-    number,
-    warn_of_truncation,
-    whole_number,
 )
 from skbert._estimators.trained import SHORTEN, TrainedEstimator
 from skbert._exceptions import InputError, ParameterError
@@ -36,42 +32,12 @@ from skbert._models.loading import (
     reset_head,
 )
 from skbert._models.state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
-from skbert._texts.encoding import Encodings
+from skbert._texts.windows import Encodings
 from skbert._training.callbacks import CallbackSupportMixin, FitCallbacks
 from skbert._training.freezing import freeze_parameters
 from skbert._training.loop import train
 from skbert._training.optimization import Recipe
 from skbert._training.tasks import Task
-
-TRAINING_RULES: Mapping[str, Rule] = {
-    "max_epochs": whole_number(1, or_else=1),
-    "min_steps": whole_number(0, or_else=0),
-    "learning_rate": number(0, open_ends="least"),
-    "weight_decay": number(0),
-    "warmup_fraction": number(0, 1),
-    "layer_decay": number(0, 1, open_ends="least"),
-    "train_batch_size": whole_number(1, or_else=1),
-    "gradient_accumulation": whole_number(1, or_else=1),
-    "max_grad_norm": number(0, open_ends="least", or_else=None),
-    "dropout": number(0, 1, open_ends="most", or_else=None),
-    "freeze": Rule(
-        lambda value: value in (None, "embeddings", "encoder") or is_integer(value, 0),
-        'None, "embeddings", "encoder", or the number of layers to freeze',
-    ),
-    "gradient_checkpointing": TRUE_OR_FALSE,
-    "early_stopping": TRUE_OR_FALSE,
-    "validation_fraction": number(0, 1, open_ends="both"),
-    "n_epochs_no_change": whole_number(1, or_else=1),
-    "warm_start": TRUE_OR_FALSE,
-    "random_state": Rule(
-        lambda value: (
-            value is None
-            or isinstance(value, np.random.RandomState)
-            or (isinstance(value, numbers.Integral) and 0 <= int(value) < 2**32)
-        ),
-        "None, an integer from 0, or a numpy.random.RandomState",
-    ),
-}
 
 
 class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
@@ -189,7 +155,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         callbacks.on_fit_end()
 
     def _hold_out(self, task: Task, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows to train on and rows to validate on; those of weight zero are in neither."""
+        """Return rows to train on and rows to validate on; those of weight zero are in neither."""
         rows = np.flatnonzero(task.weights)
         if not self.early_stopping:
             return rows, rows[:0]
@@ -220,7 +186,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         return self._state
 
     def _head_columns(self, names: list[str]) -> NDArray[np.int64] | None:
-        """Where each sorted label stands in the head that a warm start continues.
+        """Return where each sorted label stands in the head that a warm start continues.
 
         None where the head has their order, as it always has but in checkpoints made elsewhere.
         """
@@ -294,7 +260,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
 
 
 def _attributes(encoder: Encoder, tokenizer: Any, weights: dict[str, torch.Tensor]) -> Any:
-    """Attributes of an estimator that predicts with the weights of the moment."""
+    """Return attributes of an estimator that predicts with the weights of the moment."""
     return {"_state": state_of(encoder.model, tokenizer, weights)}
 
 

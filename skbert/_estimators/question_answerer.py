@@ -3,132 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._estimators.base import (
-    TRUE_OR_FALSE,
-    Rule,
-    is_integer,
-    number,
-    warn_of_truncation,
-    whole_number,
-)
+from skbert._estimators.base import warn_of_truncation
 from skbert._estimators.fine_tuned import FineTunedEstimator
+from skbert._estimators.parameters import TRUE_OR_FALSE, Rule, is_integer, number, whole_number
 from skbert._estimators.trained import SHORTEN
 from skbert._exceptions import ParameterError
-from skbert._inference.loop import prefetch
+from skbert._inference.chunks import encoded_questions
 from skbert._inference.progress import progress_bar
 from skbert._models.checkpoint import DEFAULT_MODEL
-from skbert._models.encoder import Encoder
-from skbert._texts.encoding import Encodings, chunks, concatenate, cumulative
+from skbert._texts.answers import Answer, Candidates, candidates, ranked
+from skbert._texts.gold_answers import locate
 from skbert._texts.inputs import Texts
-from skbert._texts.questions import Gold, check_answers, check_questions, locate
-from skbert._texts.spans import (
-    Span,
-    answer_positions,
-    best_spans,
-    encode_questions,
-    exact,
-    f1,
-    merged_spans,
-)
+from skbert._texts.questions import Gold, check_answers, check_questions
+from skbert._texts.squad import exact_match, f1_score
 from skbert._training.callbacks import callback_data, with_callbacks
-from skbert._training.losses import SpanPositions
-from skbert._training.targets import label_config
-
-
-class Answer(NamedTuple):
-    """A possible answer.
-
-    Parameters
-    ----------
-    text : str
-        ``context[start:end]``; "" where the context gives no answer.
-    start, end : int
-        Its characters; 0, 0 for no answer.
-    score : float
-        Its probability among all spans of all windows of the context that could be an answer.
-    """
-
-    text: str
-    start: int
-    end: int
-    score: float
-
-
-class _Candidates(NamedTuple):
-    """What the model says about one question: spans best first, no answer, the log of the sum."""
-
-    spans: list[Span]
-    null: float
-    log_sum: float
-
-
-@dataclass(frozen=True)
-class QuestionTask:
-    """Questions, contexts and acceptable answers; a `Task`."""
-
-    pairs: Texts
-    golds: list[Gold]
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    settings: Any
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """As `Task.config`."""
-        return label_config(["LABEL_0", "LABEL_1"])  # transformers' own: begin and end
-
-    @property
-    def strata(self) -> NDArray[np.int64] | None:
-        """As `Task.strata`: questions with and without an answer."""
-        answered = (self.starts >= 0).astype(np.int64)
-        of_each = np.bincount(answered[self.weights > 0], minlength=2)
-        return answered if of_each.min() > 1 else None
-
-    def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
-        """As `Task.encode`."""
-        parts = _encoded(encoder, self.pairs.take(rows), max_length, self.settings.stride)
-        return concatenate(list(parts))
-
-    def objective(
-        self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
-    ) -> SpanPositions:
-        """As `Task.objective`."""
-        return SpanPositions(encodings.lengths, self._positions(encodings, rows), device)
-
-    def evaluate(
-        self, logits: NDArray[np.float32], encodings: Encodings, rows: NDArray[np.int64]
-    ) -> tuple[float, float]:
-        """As `Task.evaluate`: F1 of the best answers, and the loss on what windows own."""
-        settings = self.settings
-        scores = []
-        for row, found in zip(
-            rows, candidates(logits, encodings, 1, settings.max_answer_length), strict=True
-        ):
-            context = self.pairs.second[row] if self.pairs.second else ""
-            answer, *_ = ranked(
-                found, context, 1, settings.handle_impossible, settings.null_threshold
-            )
-            scores.append(f1(answer.text, self.golds[row].texts or [""]))
-        # All but the last separator, which is no place for an answer.
-        loss = SpanPositions(
-            encodings.n_owned, self._positions(encodings, rows), torch.device("cpu")
-        ).mean(torch.from_numpy(logits))
-        return float(np.mean(scores)), loss
-
-    def _positions(self, encodings: Encodings, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return answer_positions(encodings, self.starts[rows], self.ends[rows])
+from skbert._training.null_threshold import best_threshold
+from skbert._training.question_task import QuestionTask
 
 
 class BertQuestionAnswerer(FineTunedEstimator):
@@ -439,7 +337,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
         score : float
             Between 0 and 1.
         """
-        return self._mean_of(f1, X, y)
+        return self._mean_of(f1_score, X, y)
 
     def exact_match(self, X: Any, y: Any) -> float:
         """Return the share of answers that are right but for case, punctuation and articles.
@@ -456,7 +354,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
         score : float
             Between 0 and 1.
         """
-        return self._mean_of(exact, X, y)
+        return self._mean_of(exact_match, X, y)
 
     def _mean_of(self, measure: Any, X: Any, y: Any) -> float:
         predicted = self.predict(X)
@@ -466,13 +364,15 @@ class BertQuestionAnswerer(FineTunedEstimator):
         ]
         return float(np.mean(values))
 
-    def _find(self, pairs: Texts, n_best: int) -> list[_Candidates]:
+    def _find(self, pairs: Texts, n_best: int) -> list[Candidates]:
         """Find the best spans of each question, chunk by chunk."""
         encoder = self._loaded()
-        found: list[_Candidates] = []
+        found: list[Candidates] = []
         lost = []
         with progress_bar(len(pairs), "question", self.verbose) as bar:
-            for encodings in _encoded(encoder, pairs, self.max_length_, self.stride):
+            for encodings in encoded_questions(
+                encoder.tokenizer, pairs, self.max_length_, self.stride, encoder.device
+            ):
                 bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
                 lost.append(encodings.lost_tokens)
                 logits = self._run(encoder, encodings, bar.update)
@@ -483,7 +383,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
     def _rows_to_tune_on(
         self, starts: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows to train on and rows, if needed, to tune the null threshold on."""
+        """Return rows to train on and rows, if needed, to tune the null threshold on."""
         rows = np.arange(len(starts))
         n_answered = int((starts >= 0).sum())
         if not self.handle_impossible or min(n_answered, len(rows) - n_answered) < 2:
@@ -504,10 +404,10 @@ class BertQuestionAnswerer(FineTunedEstimator):
         margins, with_answer, without = [], [], []
         for row, found, context in zip(rows, self._find(chosen, 1), chosen.second, strict=True):
             acceptable = golds[row].texts or [""]
-            text = context[found.spans[0].start : found.spans[0].end] if found.spans else ""
+            text = ranked(found, context, 1, False, 0.0)[0].text
             margins.append(found.null - found.spans[0].score if found.spans else np.inf)
-            with_answer.append(f1(text, acceptable))
-            without.append(f1("", acceptable))
+            with_answer.append(f1_score(text, acceptable))
+            without.append(f1_score("", acceptable))
         return best_threshold(np.array(margins), np.array(with_answer), np.array(without))
 
     def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
@@ -516,84 +416,3 @@ class BertQuestionAnswerer(FineTunedEstimator):
 
     def _extras(self) -> dict[str, Any]:
         return {**super()._extras(), "null_threshold": self.null_threshold_}
-
-
-def best_threshold(
-    margins: NDArray[np.float64], with_answer: NDArray[np.float64], without: NDArray[np.float64]
-) -> float:
-    """Threshold on "no answer minus best answer", above which no answer is given, of best F1.
-
-    The middle between two neighbouring margins, so that neither is on the edge.
-    """
-    order = np.argsort(margins, kind="stable")
-    # Entry k: the k questions of the lowest margins are answered, the others not.
-    scores = np.concatenate([[0], np.cumsum(with_answer[order])]) + np.concatenate(
-        [np.cumsum(without[order][::-1])[::-1], [0]]
-    )
-    edges = np.clip(margins[order], -1e6, 1e6)
-    # No threshold lies between equal margins.
-    scores[1:-1][edges[:-1] == edges[1:]] = -np.inf
-    k = int(scores.argmax())
-    low = edges[k - 1] if k > 0 else edges[0] - 1
-    high = edges[k] if k < len(edges) else edges[-1] + 1
-    return float((low + high) / 2)
-
-
-def _encoded(encoder: Encoder, pairs: Texts, max_length: int, stride: int) -> Iterator[Encodings]:
-    """Tokenise questions with their contexts chunk by chunk."""
-
-    def encode(part: slice) -> Encodings:
-        chunk = pairs.take(part)
-        assert chunk.second is not None
-        return encode_questions(
-            encoder.tokenizer, chunk.first, chunk.second, max_length=max_length, stride=stride
-        )
-
-    assert pairs.second is not None
-    yield from prefetch(encode, chunks(pairs.first, pairs.second), device=encoder.device)
-
-
-def candidates(
-    logits: NDArray[np.float32], encodings: Encodings, n_best: int, max_answer_length: int
-) -> list[_Candidates]:
-    """Best spans of each question from the logits of what its windows own."""
-    assert encodings.offsets is not None
-    first_row = cumulative(encodings.n_owned)
-    result = []
-    for first, stop in pairwise(encodings.text_bounds.tolist()):
-        spans, nulls, sums = [], [], []
-        for window in range(first, stop):
-            of_window = logits[first_row[window] : first_row[window + 1]]
-            begin = encodings.bounds[window]
-            offsets = encodings.offsets[begin : begin + len(of_window)]
-            in_context = offsets[:, 1] > 0
-            best, log_sum = best_spans(
-                of_window[in_context],
-                offsets[in_context],
-                n_best=n_best,
-                max_length=max_answer_length,
-            )
-            spans.append(best)
-            sums.append(log_sum)
-            nulls.append(float(of_window[0].sum()))
-        # A window without the answer says "none": the least sure of them counts, as for SQuAD 2.0.
-        total = float(np.logaddexp.reduce(sums))
-        result.append(_Candidates(merged_spans(spans, n_best), min(nulls), total))
-    return result
-
-
-def ranked(
-    found: _Candidates, context: str, n_best: int, handle_impossible: bool, threshold: float
-) -> list[Answer]:
-    """Answers, best first; the one that is predicted comes first."""
-    null = found.null - threshold  # as good as an answer's score
-    total = np.logaddexp(found.log_sum, null) if handle_impossible else found.log_sum
-    answers = [
-        Answer(context[start:end], start, end, float(np.exp(score - total)))
-        for start, end, score in found.spans
-    ]
-    if handle_impossible or not answers:
-        better = sum(span.score >= null for span in found.spans) if handle_impossible else 0
-        probability = float(np.exp(null - total)) if np.isfinite(total) else 1.0
-        answers.insert(better, Answer("", 0, 0, probability))
-    return answers[:n_best]

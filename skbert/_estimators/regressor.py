@@ -226,7 +226,7 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
         }
 
     def _weights_to_save(self) -> dict[str, torch.Tensor]:
-        """Weights whose last layer gives the targets in their own unit, as transformers expects."""
+        """Return weights that give the targets in their own unit, as transformers expects."""
         weights = weight_tensors(self._state)
         return _with_scaled_outputs(weights, self.target_scale_, self.target_mean_)
 
@@ -244,7 +244,7 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
 def _mean_and_scale(
     values: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weighted mean and standard deviation of each column; 1 for a constant one."""
+    """Return weighted mean and standard deviation of each column; 1 for a constant one."""
     mean = np.average(values, axis=0, weights=weights)
     scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
     return mean, np.where(scale > 0, scale, 1.0)

@@ -2,84 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
-from sklearn.preprocessing import LabelEncoder
+from scipy.special import softmax
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._estimators.fine_tuned import FineTunedEstimator
 from skbert._exceptions import InputError
-from skbert._inference.loop import prefetch
+from skbert._inference.chunks import encoded_words
 from skbert._inference.progress import progress_bar
-from skbert._models.encoder import Encoder
-from skbert._texts.encoding import Encodings, concatenate, cumulative
+from skbert._texts.entities import Entity, entity_spans, word_score
 from skbert._texts.inputs import check_texts
-from skbert._texts.word_labels import (
-    Entity,
-    encode_words,
-    entity_f1,
-    entity_spans,
-    is_bio,
-    piece_labels,
-    split_words,
-)
+from skbert._texts.windows import cumulative
+from skbert._texts.word_boundaries import split_words
 from skbert._texts.words import check_sentences, check_word_labels, flat_labels
 from skbert._training.callbacks import callback_data, with_callbacks
-from skbert._training.losses import LabelledPieces
-from skbert._training.targets import label_config, reorder
-
-# Sentences are tokenised this many at a time.
-CHUNK_SENTENCES = 2_048
-
-
-@dataclass(frozen=True)
-class WordTask:
-    """Sentences with one label a word; a `Task`."""
-
-    sentences: list[list[str]]
-    labels: list[list[Any]]
-    codes: list[NDArray[np.int64]]
-    classes: NDArray[Any]
-    weights: NDArray[np.float64]
-    strata: None = None
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """As `Task.config`."""
-        return label_config(self.classes.tolist())
-
-    def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
-        """As `Task.encode`."""
-        sentences = [self.sentences[row] for row in rows]
-        return concatenate(list(_encoded(encoder, sentences, max_length)))
-
-    def objective(
-        self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
-    ) -> LabelledPieces:
-        """As `Task.objective`."""
-        return LabelledPieces(encodings, piece_labels(encodings, self._codes(rows)), device)
-
-    def evaluate(
-        self, logits: NDArray[np.float32], encodings: Encodings, rows: NDArray[np.int64]
-    ) -> tuple[float, float]:
-        """As `Task.evaluate`."""
-        of_words = logits[encodings.first_pieces]
-        codes = self._codes(rows)
-        loss = -log_softmax(of_words, axis=1)[np.arange(len(codes)), codes].mean()
-        bounds = cumulative([len(self.sentences[row]) for row in rows])
-        predicted = _in_sentences(self.classes[of_words.argmax(1)], bounds)
-        true = [self.labels[row] for row in rows]
-        return word_score(true, list(predicted), _metric(self.classes)), float(loss)
-
-    def _codes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.concatenate([self.codes[row] for row in rows])
+from skbert._training.targets import reorder, sorted_classes
+from skbert._training.word_task import WordTask, label_metric, object_array, split_sentences
 
 
 class BertTokenClassifier(FineTunedEstimator):
@@ -234,27 +176,24 @@ class BertTokenClassifier(FineTunedEstimator):
         self._check_params()
         sentences = self._check_X(X, reset=True)
         labels = check_word_labels(y, sentences)
-        encoder = LabelEncoder()
-        codes = encoder.fit_transform(flat_labels(labels)).astype(np.int64)
-        if len(encoder.classes_) < 2:
+        classes, codes = sorted_classes(flat_labels(labels))
+        if len(classes) < 2:
             raise InputError(
-                f"y holds only {len(encoder.classes_)} class(es), expected at least 2 classes. "
+                f"y holds only {len(classes)} class(es), expected at least 2 classes. "
                 "Pass sentences with other labels, too."
             )
         bounds = cumulative([len(sentence) for sentence in sentences])
         # A sentence without words teaches nothing.
         weights = np.array([float(len(sentence) > 0) for sentence in sentences])
-        columns = self._head_columns([str(name) for name in encoder.classes_.tolist()])
+        columns = self._head_columns([str(name) for name in classes.tolist()])
         of_head = codes if columns is None else columns[codes]
-        in_head = np.array(reorder(encoder.classes_, columns), dtype=encoder.classes_.dtype)
+        in_head = np.array(reorder(classes, columns), dtype=classes.dtype)
         task = WordTask(sentences, labels, np.split(of_head, bounds[1:-1]), in_head, weights)
-        self._fit_task(
-            task, fitted=_labels(encoder.classes_, columns), data=callback_data(X, y, None)
-        )
+        self._fit_task(task, fitted=_labels(classes, columns), data=callback_data(X, y, None))
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.object_]:
-        """Probabilities of the labels of each word.
+        """Return probabilities of the labels of each word.
 
         Parameters
         ----------
@@ -284,7 +223,7 @@ class BertTokenClassifier(FineTunedEstimator):
             For each sentence the list of its words' labels.
         """
         probabilities = self.predict_proba(X)
-        return _object_array(
+        return object_array(
             [self.classes_[of_words.argmax(1)].tolist() for of_words in probabilities]
         )
 
@@ -341,7 +280,9 @@ class BertTokenClassifier(FineTunedEstimator):
         encoder = self._loaded()
         logits = []
         with progress_bar(len(sentences), "sentence", self.verbose) as bar:
-            for encodings in _encoded(encoder, sentences, self.max_length_):
+            for encodings in encoded_words(
+                encoder.tokenizer, sentences, self.max_length_, encoder.device
+            ):
                 bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
                 of_pieces = self._run(encoder, encodings, bar.update)
                 logits.append(of_pieces[encodings.first_pieces])
@@ -349,7 +290,7 @@ class BertTokenClassifier(FineTunedEstimator):
         if self._columns is not None:
             of_words = of_words[:, self._columns]
         bounds = cumulative([len(sentence) for sentence in sentences])
-        return _in_sentences(of_words, bounds)
+        return split_sentences(of_words, bounds)
 
     def _entities(
         self, text: str, spans: list[tuple[int, int]], probabilities: NDArray[np.float64]
@@ -393,49 +334,10 @@ class BertTokenClassifier(FineTunedEstimator):
         return tags
 
 
-def word_score(
-    true: Sequence[Sequence[Any]], predicted: Sequence[Sequence[Any]], metric: str
-) -> float:
-    """Entity F1 or token accuracy of labels of words."""
-    if metric == "entity_f1":
-        return entity_f1(true, predicted)
-    pairs = [pair for rows in zip(true, predicted, strict=True) for pair in zip(*rows, strict=True)]
-    return float(np.mean([label == guess for label, guess in pairs])) if pairs else 1.0
-
-
-def _metric(classes: NDArray[Any]) -> str:
-    return "entity_f1" if is_bio(classes.tolist()) else "token_accuracy"
-
-
 def _labels(classes: NDArray[Any], columns: Any) -> dict[str, Any]:
     return {
         "classes_": classes,
-        "metric_": _metric(classes),
+        "metric_": label_metric(classes),
         "_columns": columns,
         "_reads_pairs": None,
     }
-
-
-def _encoded(
-    encoder: Encoder, sentences: Sequence[Sequence[str]], max_length: int
-) -> Iterator[Encodings]:
-    """Tokenise sentences chunk by chunk."""
-
-    def encode(start: int) -> Encodings:
-        chunk = sentences[start : start + CHUNK_SENTENCES]
-        return encode_words(encoder.tokenizer, chunk, max_length=max_length)
-
-    yield from prefetch(encode, range(0, len(sentences), CHUNK_SENTENCES), device=encoder.device)
-
-
-def _in_sentences(rows: NDArray[Any], bounds: NDArray[np.int64]) -> NDArray[np.object_]:
-    """Cut rows of words into one array a sentence."""
-    return _object_array([rows[start:stop] for start, stop in pairwise(bounds)])
-
-
-def _object_array(items: list[Any]) -> NDArray[np.object_]:
-    """One item a cell, even where all are equally long."""
-    result = np.empty(len(items), dtype=object)
-    for position, item in enumerate(items):
-        result[position] = item
-    return result

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbert._estimators.base import BertEstimator, warn_of_truncation
 from skbert._exceptions import CheckpointError, InputError, ParameterError
+from skbert._inference.chunks import encoded_texts
 from skbert._inference.loop import Logits, Progress, run_batches
 from skbert._inference.pooling import every_token
 from skbert._inference.progress import progress_bar
@@ -27,9 +28,8 @@ from skbert._models.loading import (
     model_from_weights,
 )
 from skbert._models.state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
-from skbert._texts.encoding import Encodings
 from skbert._texts.inputs import check_texts_or_pairs
-from skbert._training.tasks import encoded
+from skbert._texts.windows import Encodings
 
 SHORTEN = "shorten them"
 
@@ -113,7 +113,7 @@ class TrainedEstimator(BertEstimator):
             (folder / name).write_text(content, encoding="utf-8")
 
     def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
-        """Fitted attributes, for `from_pretrained`, from a configuration."""
+        """Return fitted attributes, for `from_pretrained`, from a configuration."""
         raise NotImplementedError
 
     def _extras(self) -> dict[str, Any]:
@@ -160,7 +160,9 @@ class TrainedEstimator(BertEstimator):
         encoder = self._loaded()
         logits, lost = [], []
         with progress_bar(len(texts), "text", self.verbose) as bar:
-            for encodings in encoded(encoder.tokenizer, texts, self.max_length_, encoder.device):
+            for encodings in encoded_texts(
+                encoder.tokenizer, texts, self.max_length_, encoder.device
+            ):
                 lost.append(encodings.lost_tokens)
                 logits.append(self._run(encoder, encodings, bar.update))
         warn_of_truncation(np.concatenate(lost), self.max_length_, SHORTEN)
@@ -172,7 +174,7 @@ class TrainedEstimator(BertEstimator):
         encodings: Encodings,
         progress: Progress = lambda n_windows: None,
     ) -> NDArray[np.float32]:
-        """Logits of windows or, where the head reads tokens, of the tokens that windows own."""
+        """Return logits of windows or, where the head reads tokens, of their owned tokens."""
         one_a_window = np.ones_like(encodings.lengths)
         return run_batches(
             encoder,

@@ -1,0 +1,1 @@
+"""Encodings and a model in; numpy arrays in the caller's order out, without gradients."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skbert._kernels.packing import Runs
-from skbert._texts.encoding import Encodings
+from skbert._texts.windows import Encodings
 
 # Rows of up to so many tokens are filled up to a multiple of so many; longer ones to a multiple
 # of a sixteenth of the power of two below.
@@ -75,7 +75,7 @@ class PackedBatch:
 
 
 def length_order(encodings: Encodings) -> NDArray[np.int64]:
-    """Order of the windows, longest first.
+    """Return order of the windows, longest first.
 
     Equally long windows are ordered by their content, not by their place: then the batches, and
     the last bits of the results, are the same in whatever order the texts come. (Windows of equal
@@ -95,7 +95,7 @@ def batch_stop(
     pad: bool = False,
     equal: bool = False,
 ) -> int:
-    """Where the batch that begins at ``start`` ends.
+    """Return where the batch that begins at ``start`` ends.
 
     Parameters
     ----------
@@ -186,5 +186,5 @@ def round_length(n_tokens: int) -> int:
 def gather_tokens(
     values: NDArray[Any], bounds: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Values of the tokens of some windows, one window after another."""
+    """Return values of the tokens of some windows, one window after another."""
     return np.concatenate([values[bounds[row] : bounds[row + 1]] for row in rows]).astype(np.int64)

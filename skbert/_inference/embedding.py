@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skbert._inference.loop import Head, HiddenStates, Progress, prefetch, run_batches
+from skbert._inference.chunks import prefetch
+from skbert._inference.loop import Head, HiddenStates, Progress, run_batches
 from skbert._inference.pooling import (
     POOLINGS,
     every_token,
@@ -22,7 +23,8 @@ from skbert._inference.pooling import (
 )
 from skbert._models.encoder import NO_LIMIT, Encoder
 from skbert._texts.distinct import Embedded, Vectors
-from skbert._texts.encoding import Encodings, TextTokenizer, chunks
+from skbert._texts.encoding import TextTokenizer, chunks
+from skbert._texts.windows import Encodings
 
 # Part of every cache key. Add one where the same settings give other vectors than before.
 VECTORS_VERSION = 1
@@ -78,7 +80,7 @@ class Settings:
         *,
         with_offsets: bool = False,
     ) -> Encodings:
-        """Tokenise texts; an error names a text by its number in ``positions``."""
+        """Tokenize texts; an error names a text by its number in ``positions``."""
         encodings = tokenizer.encode(
             [self.prompt + text for text in texts] if self.prompt else texts,
             max_length=self.max_length,
@@ -153,7 +155,7 @@ def embed_texts(
 def _text_vectors(
     encoder: Encoder, settings: Settings, encodings: Encodings, progress: Progress
 ) -> Vectors:
-    """One vector a text, (n_texts, F)."""
+    """Return one vector a text, (n_texts, F)."""
     assert settings.pooling is not None
     poolings = [POOLINGS[name] for name in settings.pooling]
     one_a_window = np.ones_like(encodings.n_owned)
@@ -180,7 +182,7 @@ def _after_steps(encoder: Encoder, vectors: NDArray[np.float32]) -> NDArray[np.f
 def _token_vectors(
     encoder: Encoder, settings: Settings, encodings: Encodings, progress: Progress
 ) -> Vectors:
-    """One array of token vectors a text, (n_tokens_i, F)."""
+    """Return one array of token vectors a text, (n_tokens_i, F)."""
     rows = _run(encoder, settings, encodings, every_token, encodings.n_owned, progress)
     if settings.normalize:
         rows = l2_normalize(rows)
@@ -211,7 +213,7 @@ def _run(
 
 
 def cache_keys(encoder: Encoder, settings: Settings, texts: Sequence[str]) -> list[bytes]:
-    """SHA-256 of each text together with everything that decides its vector.
+    """Return SHA-256 of each text together with everything that decides its vector.
 
     These are the weights, configuration, tokenizer and precision (`Encoder.identity`) and the
     settings. Left out is what changes a vector by rounding only: batches, device, threads.

@@ -6,9 +6,7 @@ F features of the result.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,7 +28,7 @@ from skbert._inference.batching import (
 from skbert._kernels.packing import packed_inputs
 from skbert._models import device as _device
 from skbert._models.encoder import Encoder
-from skbert._texts.encoding import Encodings
+from skbert._texts.windows import Encodings
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -317,20 +315,3 @@ def _check_divisible(n_windows: int, length: int, encoder: Encoder) -> None:
             f"The memory of {encoder.device} does not hold one text of {length} tokens beside the "
             'model. Use a smaller max_length, precision="bfloat16", or device="cpu".'
         )
-
-
-def prefetch(
-    function: Callable[[S], T], items: Iterable[S], *, device: torch.device
-) -> Iterator[T]:
-    """Map a function over items; on CUDA one item ahead, in a thread, while the GPU computes."""
-    if device.type != "cuda":
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        waiting: deque[Future[T]] = deque()
-        for item in items:
-            waiting.append(thread.submit(function, item))
-            if len(waiting) == 2:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

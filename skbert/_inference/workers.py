@@ -167,7 +167,7 @@ def cut(texts: Sequence[str], n_shards: int) -> list[slice]:
 
 
 def _shared_gpus(backend: Any) -> int:
-    """CUDA devices that joblib's workers share; a cluster's have their own."""
+    """Return CUDA devices that joblib's workers share; a cluster's have their own."""
     here = isinstance(backend, JOBLIBS_OWN) and torch.cuda.is_available()
     return torch.cuda.device_count() if here else 0
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from skbert._kernels.fast_layers import LEVELS, random_bits, scaled_mask
+from skbert._kernels.dropout import LEVELS, random_bits, scaled_mask
 
 # Texts, queries of each and keys of each, of one run.
 Shape = tuple[int, int, int]

@@ -1,0 +1,1 @@
+"""What users pass in; windows of token ids out, and the way back from tokens to characters."""

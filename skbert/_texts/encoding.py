@@ -1,84 +1,42 @@
-"""Texts → ragged token ids, cut into windows that the model can read.
-
-A text that fits is one window, ``[CLS] body [SEP]``. A longer one is truncated, refused, or read
-in overlapping windows. With room for 5 body tokens and ``stride=2`` tokens of overlap, the body
-``a b c d e f g h`` becomes::
-
-    window 0   [CLS] a b c d e [SEP]            owns [CLS] a b c d
-    window 1         [CLS] d e f g h [SEP]      owns e f g h [SEP]
-
-(The last window is moved back so that it is full.) In the overlap ``d e`` each token is owned by
-the window in whose middle it lies more nearly: there it has most context on both sides. So every
-token of the text is owned exactly once, in order.
-"""
+"""Texts → ragged token ids, by the checkpoint's fast tokenizer, cut into windows."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, pairwise
-from typing import TypeVar
+from functools import cached_property
+from itertools import chain
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from skbert._exceptions import CheckpointError, ParameterError, TextTooLongError
+from skbert._texts.offsets import repaired_offsets, untrimmed
+from skbert._texts.windows import Encodings, cumulative, owned_tokens, window_spans
 
-# Texts are tokenised this many at a time: the tokenizer's own objects are large.
+# Texts are tokenized this many at a time: the tokenizer's own objects are large.
 CHUNK_TEXTS = 16_384
 CHUNK_CHARACTERS = 2_000_000
 
 T = TypeVar("T")
 
+# Offsets of a token that stands for an empty text.
+NO_CHARACTERS = np.zeros((1, 2), np.int64)
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True)
-class Encodings:
-    """Windows of token ids, ragged: window w is ``ids[bounds[w]:bounds[w + 1]]``.
+class TokenizedText(NamedTuple):
+    """A whole text as tokens."""
 
-    Attributes
-    ----------
-    ids : ndarray of int32, shape (n_tokens,)
-        The ids of all windows, one after another, special tokens included.
-    bounds : ndarray of int64, shape (n_windows + 1,)
-        Where each window begins and ends.
-    owned : ndarray of int64, shape (n_windows, 2)
-        First token, and one after the last, that each window owns, counted in the window.
-    text_bounds : ndarray of int64, shape (n_texts + 1,)
-        Windows of text t: ``text_bounds[t]`` to ``text_bounds[t + 1]``.
-    offsets : ndarray of int64, shape (n_tokens, 2), or None
-        Characters of the text that each token was made from; (0, 0) for special tokens.
-    lost_tokens : ndarray of int64, shape (n_texts,)
-        Tokens of each text that no window holds: what truncation cut off.
-    segments : ndarray of int8, shape (n_tokens,), or None
-        Which text of a pair each token belongs to, as the model was trained on it; None where
-        the model tells no segments apart, or reads single texts only.
-    first_pieces : ndarray of int64, shape (n_words,), or None
-        Where texts are given as words: which of all owned tokens is each word's first.
-    """
-
-    ids: NDArray[np.int32]
-    bounds: NDArray[np.int64]
-    owned: NDArray[np.int64]
-    text_bounds: NDArray[np.int64]
-    offsets: NDArray[np.int64] | None
-    lost_tokens: NDArray[np.int64]
-    segments: NDArray[np.int8] | None = None
-    first_pieces: NDArray[np.int64] | None = None
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens in each window, shape (n_windows,)."""
-        return np.diff(self.bounds)
-
-    @property
-    def n_owned(self) -> NDArray[np.int64]:
-        """Tokens that each window owns, shape (n_windows,)."""
-        return self.owned[:, 1] - self.owned[:, 0]
+    ids: list[int]
+    """Their numbers in the vocabulary."""
+    offsets: NDArray[np.int64] | None = None
+    """Characters of each, repaired (see offsets.py), shape (n_tokens, 2)."""
+    word_ids: list[int | None] | None = None
+    """What the tokenizer takes for words: the number of each token's word."""
 
 
 class TextTokenizer:
@@ -117,8 +75,12 @@ class TextTokenizer:
         self.unknown_id = pad_id if unknown_id is None else unknown_id
         self.prefix, self.suffix = self._special_tokens()
 
+    @cached_property
+    def _untrimmed(self) -> Tokenizer:
+        return untrimmed(self.backend)
+
     def _special_tokens(self) -> tuple[list[int], list[int]]:
-        """Ids of the special tokens before and after a text: ``[101], [102]`` for BERT."""
+        """Return ids of the special tokens before and after a text: ``[101], [102]`` for BERT."""
         probe = self.backend.encode("a")
         is_body = [not special for special in probe.special_tokens_mask]
         if True not in is_body:
@@ -151,7 +113,7 @@ class TextTokenizer:
         with_offsets: bool = False,
         positions: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Encodings:
-        """Tokenise texts and cut them into windows.
+        """Tokenize texts and cut them into windows.
 
         Parameters
         ----------
@@ -175,13 +137,17 @@ class TextTokenizer:
         TextTooLongError
             With ``overflow="error"``, for the first text that is too long.
         """
-        tokenised = self.tokenize(texts, with_offsets=with_offsets)
+        tokenized = self.tokenize(texts, with_offsets=with_offsets)
         return self.windows(
-            [_body(encoding.ids, self.prefix, self.suffix) for encoding in tokenised],
+            [_body(encoding.ids, self.prefix, self.suffix) for encoding in tokenized],
             max_length=max_length,
             overflow=overflow,
             stride=stride,
-            offsets=[_body(encoding.offsets, self.prefix, self.suffix) for encoding in tokenised]
+            offsets=[
+                encoding.offsets[len(self.prefix) : len(encoding.ids) - len(self.suffix)]
+                for encoding in tokenized
+                if encoding.offsets is not None
+            ]
             if with_offsets
             else None,
             positions=positions,
@@ -194,13 +160,13 @@ class TextTokenizer:
         max_length: int,
         overflow: str = "truncate",
         stride: int | None = None,
-        offsets: Sequence[list[tuple[int, int]]] | None = None,
+        offsets: Sequence[NDArray[np.int64]] | None = None,
         positions: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Encodings:
-        """Cut tokenised texts, given without special tokens, into windows; else as `encode`."""
+        """Cut tokenized texts, given without special tokens, into windows; else as `encode`."""
         room, overlap = self.window_room(max_length, stride if overflow == "windows" else 0)
         windows: list[list[int]] = []
-        all_offsets: list[list[tuple[int, int]]] = []
+        all_offsets: list[NDArray[np.int64]] = [np.empty((0, 2), np.int64)]
         owned: list[tuple[int, int]] = []
         n_windows, lost = [], []
         for position, body in enumerate(bodies):
@@ -217,27 +183,29 @@ class TextTokenizer:
                 len(body), room, overlap if overflow == "windows" else None, self.keep_end
             )
             windows += [self.prefix + body[start:stop] + self.suffix for start, stop in spans]
-            owned += _owned_tokens(spans, len(self.prefix), len(self.suffix))
+            owned += owned_tokens(spans, len(self.prefix), len(self.suffix))
             n_windows.append(len(spans))
             lost.append(len(body) - (spans[-1][1] - spans[0][0]))
             if offsets is not None:
-                of_body = offsets[position] or [(0, 0)]
-                before, after = [(0, 0)] * len(self.prefix), [(0, 0)] * len(self.suffix)
-                all_offsets += [before + of_body[start:stop] + after for start, stop in spans]
+                outer = (len(self.prefix), len(self.suffix))
+                of_body = (
+                    offsets[position] if len(offsets[position]) else NO_CHARACTERS[: len(body)]
+                )
+                all_offsets += [
+                    np.pad(of_body[start:stop], (outer, (0, 0))) for start, stop in spans
+                ]
         lengths = [len(window) for window in windows]
         return Encodings(
             ids=np.fromiter(chain.from_iterable(windows), np.int32, sum(lengths)),
             bounds=cumulative(lengths),
             owned=np.array(owned, np.int64).reshape(-1, 2),
             text_bounds=cumulative(n_windows),
-            offsets=None
-            if offsets is None
-            else np.array(list(chain.from_iterable(all_offsets)), np.int64).reshape(-1, 2),
+            offsets=None if offsets is None else np.concatenate(all_offsets),
             lost_tokens=np.array(lost, np.int64),
         )
 
     def window_room(self, max_length: int, stride: int | None) -> tuple[int, int]:
-        """Body tokens in a window, and how many of them the next window repeats.
+        """Return body tokens in a window, and how many of them the next window repeats.
 
         Raises
         ------
@@ -265,20 +233,26 @@ class TextTokenizer:
         *,
         with_offsets: bool = False,
         special_tokens: bool = True,
-    ) -> list[Encoding]:
-        """Tokenise whole texts, however long."""
-        encode = self.backend.encode_batch if with_offsets else self.backend.encode_batch_fast
+    ) -> list[TokenizedText]:
+        """Tokenize whole texts, however long."""
+        encode = self._untrimmed.encode_batch if with_offsets else self.backend.encode_batch_fast
         try:
-            return list(encode(list(texts), add_special_tokens=special_tokens))
+            encodings = encode(list(texts), add_special_tokens=special_tokens)
         except TypeError:
             # A lone surrogate ("\ud83d", half an emoji) is no Unicode text: read it as the
             # replacement character, one for one, so that offsets stay true.
             clean = [SURROGATES.sub("\ufffd", text) for text in texts]
-            return list(encode(clean, add_special_tokens=special_tokens))
+            encodings = encode(clean, add_special_tokens=special_tokens)
+        if not with_offsets:
+            return [TokenizedText(encoding.ids) for encoding in encodings]
+        return [
+            TokenizedText(encoding.ids, repaired_offsets(text, encoding.offsets), encoding.word_ids)
+            for text, encoding in zip(texts, encodings, strict=True)
+        ]
 
 
 def chunks(*columns: Sequence[str], max_characters: int | None = None) -> Iterator[slice]:
-    """Cut many rows of texts into slices that are tokenised and computed one after another."""
+    """Cut many rows of texts into slices that are tokenized and computed one after another."""
     max_characters = CHUNK_CHARACTERS if max_characters is None else max_characters
     start = characters = 0
     for position, row in enumerate(zip(*columns, strict=True)):
@@ -291,68 +265,5 @@ def chunks(*columns: Sequence[str], max_characters: int | None = None) -> Iterat
     yield slice(start, len(columns[0]))
 
 
-def concatenate(parts: Sequence[Encodings]) -> Encodings:
-    """Put the encodings of chunks together."""
-    if len(parts) == 1:
-        return parts[0]
-    owned_before = cumulative([int(part.n_owned.sum()) for part in parts])
-    return Encodings(
-        ids=np.concatenate([part.ids for part in parts]),
-        bounds=cumulative(np.concatenate([part.lengths for part in parts])),
-        owned=np.concatenate([part.owned for part in parts]),
-        text_bounds=cumulative(np.concatenate([np.diff(part.text_bounds) for part in parts])),
-        offsets=None
-        if parts[0].offsets is None
-        else np.concatenate([part.offsets for part in parts if part.offsets is not None]),
-        lost_tokens=np.concatenate([part.lost_tokens for part in parts]),
-        segments=None
-        if parts[0].segments is None
-        else np.concatenate([part.segments for part in parts if part.segments is not None]),
-        first_pieces=None
-        if parts[0].first_pieces is None
-        else np.concatenate(
-            [
-                part.first_pieces + before
-                for part, before in zip(parts, owned_before, strict=False)
-                if part.first_pieces is not None
-            ]
-        ),
-    )
-
-
 def _body(tokens: list[T], prefix: list[int], suffix: list[int]) -> list[T]:
     return tokens[len(prefix) : len(tokens) - len(suffix)]
-
-
-def window_spans(
-    n_tokens: int, room: int, overlap: int | None, keep_end: bool = False
-) -> list[tuple[int, int]]:
-    """Cut ``n_tokens`` body tokens into spans; one truncated span where overlap is None."""
-    last = n_tokens - room
-    if last <= 0:
-        return [(0, n_tokens)]
-    if overlap is None:
-        return [(last, n_tokens)] if keep_end else [(0, room)]
-    starts = [*range(0, last, room - overlap), last]
-    return [(start, start + room) for start in starts]
-
-
-def _owned_tokens(
-    spans: list[tuple[int, int]], n_prefix: int, n_suffix: int
-) -> list[tuple[int, int]]:
-    """Tokens of each window that it owns: up to the middle of each overlap."""
-    borders = [(start + stop) // 2 for (_, stop), (start, _) in pairwise(spans)]
-    owned = [
-        (n_prefix + left - start, n_prefix + right - start)
-        for (start, _), left, right in zip(
-            spans, [spans[0][0], *borders], [*borders, spans[-1][1]], strict=True
-        )
-    ]
-    owned[0] = (0, owned[0][1])
-    owned[-1] = (owned[-1][0], owned[-1][1] + n_suffix)
-    return owned
-
-
-def cumulative(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bounds of runs of these lengths, from 0 on, shape (n_runs + 1,)."""
-    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)

@@ -119,7 +119,7 @@ def check_texts_or_pairs(X: Any) -> Texts:
 
 
 def _to_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
-    """Whatever container → one list a column, without looking at the elements."""
+    """Turn whatever container into one list a column, without looking at the elements."""
     if isinstance(X, str | bytes):
         raise InputError(
             f"X is a single {type(X).__name__}, expected a sequence of texts. "

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skbert._exceptions import CheckpointError, ParameterError
-from skbert._texts.encoding import Encodings, TextTokenizer, cumulative
+from skbert._texts.encoding import TextTokenizer
+from skbert._texts.windows import Encodings, cumulative
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class PairTemplate:
         return [*before, *first, *between, *second, *after]
 
     def segments_of(self, n_first: int, n_second: int) -> list[int]:
-        """Segments of a whole pair whose texts have these numbers of tokens."""
+        """Return segments of a whole pair whose texts have these numbers of tokens."""
         before, first, between, second, after = self.segments
         return before + first * n_first + between + second * n_second + after
 
@@ -100,7 +101,7 @@ def encode_pairs(
     max_length: int,
     with_offsets: bool = False,
 ) -> PairEncodings:
-    """Tokenise pairs; of a pair that is too long, tokens of its longer text are cut off.
+    """Tokenize pairs; of a pair that is too long, tokens of its longer text are cut off.
 
     Parameters
     ----------
@@ -158,7 +159,7 @@ def encode_pairs(
 
 
 def _room(template: PairTemplate, max_length: int) -> int:
-    """Tokens of the two texts that fit beside the special tokens."""
+    """Return tokens of the two texts that fit beside the special tokens."""
     room = max_length - template.n_special_tokens
     if room < 2:
         raise ParameterError(
@@ -172,9 +173,12 @@ def _room(template: PairTemplate, max_length: int) -> int:
 def _bodies(
     tokenizer: TextTokenizer, texts: Sequence[str], with_offsets: bool
 ) -> list[tuple[list[int], list[tuple[int, int]]]]:
-    """Ids and, if asked for, offsets of whole texts, without special tokens."""
+    """Return ids and, if asked for, offsets of whole texts, without special tokens."""
     encodings = tokenizer.tokenize(texts, with_offsets=with_offsets, special_tokens=False)
-    return [(encoding.ids, encoding.offsets if with_offsets else []) for encoding in encodings]
+    return [
+        (encoding.ids, [] if encoding.offsets is None else encoding.offsets.tolist())
+        for encoding in encodings
+    ]
 
 
 def _kept(tokenizer: TextTokenizer, tokens: list[T], n_kept: int) -> list[T]:
@@ -183,7 +187,7 @@ def _kept(tokenizer: TextTokenizer, tokens: list[T], n_kept: int) -> list[T]:
 
 
 def longest_first(n_first: int, n_second: int, room: int) -> tuple[int, int]:
-    """Tokens of each text that are kept: the longer one gives way until both are equally long.
+    """Return how many tokens of each text are kept: the longer one gives way to equal lengths.
 
     The same numbers as ``truncation="longest_first"`` of transformers' fast tokenizers: 9 and 2
     tokens in a room of 7 become 5 and 2; 9 and 5 become 4 and 3.

@@ -10,6 +10,7 @@ import numpy as np
 
 from skbert._exceptions import InputError
 from skbert._texts.inputs import Texts, check_texts_or_pairs, is_missing_value, to_list
+from skbert._texts.offsets import is_blank
 
 ANSWER_FORMS = (
     "a str, a list of acceptable str, (text, start), "
@@ -89,6 +90,7 @@ def check_answers(y: Any, n_questions: int) -> list[Gold]:
 def _gold(answer: Any, position: int) -> Gold:
     texts, start = _parts(answer)
     if all(isinstance(text, str) for text in texts):
+        _refuse_blank(texts, position)
         if is_missing_value(start):
             return Gold([text for text in texts if text], None)
         # 3.0 too: a column of starts with gaps is one of floats.
@@ -98,6 +100,16 @@ def _gold(answer: Any, position: int) -> Gold:
     raise InputError(
         f"y[{position}] is {answer!r} ({type(answer).__name__}), expected {ANSWER_FORMS}."
     )
+
+
+def _refuse_blank(texts: list[str], position: int) -> None:
+    """Refuse answers of spaces and invisible characters; "" stands for no answer."""
+    for text in texts:
+        if text and all(map(is_blank, text)):
+            raise InputError(
+                f"y[{position}] is {text!r}, which has no visible character, expected "
+                f"{ANSWER_FORMS}."
+            )
 
 
 def _parts(answer: Any) -> tuple[list[Any], Any]:
@@ -120,24 +132,3 @@ def _parts(answer: Any) -> tuple[list[Any], Any]:
 
 def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, list | tuple | np.ndarray)
-
-
-def locate(gold: Gold, context: str, position: int) -> tuple[int, int]:
-    """Characters of the answer to learn, the first occurrence by default; (-1, -1) for none.
-
-    Raises
-    ------
-    InputError
-        If the answer is not in its context, or not where the user says.
-    """
-    if not gold.texts:
-        return -1, -1
-    text = gold.texts[0]
-    start = context.find(text) if gold.start is None else gold.start
-    if start < 0 or context[start : start + len(text)] != text:
-        where = "" if gold.start is None else f" at character {gold.start}"
-        raise InputError(
-            f"The answer y[{position}] = {text!r} is not in its context{where}. Give an exact "
-            "slice of the context, or None where it holds no answer."
-        )
-    return start, start + len(text)

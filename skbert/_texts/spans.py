@@ -5,9 +5,6 @@ Letters: C context tokens of a window.
 
 from __future__ import annotations
 
-import re
-import string
-from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, pairwise
 from typing import NamedTuple
@@ -15,12 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skbert._exceptions import ParameterError
-from skbert._texts.encoding import Encodings, TextTokenizer, cumulative, window_spans
-from skbert._texts.pairs import pair_template
-
-ARTICLES = re.compile(r"\b(a|an|the)\b")
-PUNCTUATION = str.maketrans("", "", string.punctuation)
+from skbert._exceptions import InputError
+from skbert._texts.windows import IGNORED, Encodings
 
 
 class Span(NamedTuple):
@@ -31,78 +24,17 @@ class Span(NamedTuple):
     score: float
 
 
-def encode_questions(
-    tokenizer: TextTokenizer,
-    questions: Sequence[str],
-    contexts: Sequence[str],
-    *,
-    max_length: int,
-    stride: int,
-) -> Encodings:
-    """Tokenise questions with their contexts, long contexts in overlapping windows.
-
-    Each window is ``[CLS] question [SEP] part of the context [SEP]``. What a window "owns" is all
-    up to its last context token, so that the logits of [CLS] and of the context are given; offsets
-    are those of the context's tokens, and (0, 0) for all others. A question takes half of a window
-    at most; what is cut off is counted in ``lost_tokens``.
-
-    Raises
-    ------
-    ParameterError
-        If windows cannot move forward.
-    """
-    template = pair_template(tokenizer)
-    room = max_length - template.n_special_tokens
-    if room < 2:
-        raise ParameterError(
-            f"max_length={max_length} leaves no room for a question and its context. Use at least "
-            f"{template.n_special_tokens + 2}."
-        )
-    asked = tokenizer.tokenize(questions, special_tokens=False)
-    distinct = list(dict.fromkeys(contexts))  # many questions may share a context
-    tokenised = tokenizer.tokenize(distinct, with_offsets=True, special_tokens=False)
-    read = dict(zip(distinct, tokenised, strict=True))
-    windows: list[list[int]] = []
-    segments: list[list[int]] = []
-    offsets: list[list[tuple[int, int]]] = []
-    owned, n_windows, lost = [], [], []
-    for question, context in zip(asked, map(read.__getitem__, contexts), strict=True):
-        kept = question.ids[: room // 2]
-        lost.append(len(question.ids) - len(kept))
-        context_room = room - len(kept)
-        if stride >= context_room:
-            raise ParameterError(
-                f"stride={stride} must be smaller than the {context_room} tokens of context beside "
-                f"a question in a window of max_length={max_length}: windows must move forward."
-            )
-        before = [*template.before, *kept, *template.between]
-        spans = window_spans(len(context.ids), context_room, stride)
-        n_windows.append(len(spans))
-        for start, stop in spans:
-            windows.append([*before, *context.ids[start:stop], *template.after])
-            segments.append(template.segments_of(len(kept), stop - start))
-            none_before, none_after = [(0, 0)] * len(before), [(0, 0)] * len(template.after)
-            offsets.append([*none_before, *context.offsets[start:stop], *none_after])
-            owned.append((0, len(before) + stop - start))
-    lengths = [len(window) for window in windows]
-    n_tokens = sum(lengths)
-    return Encodings(
-        ids=np.fromiter(chain.from_iterable(windows), np.int32, n_tokens),
-        bounds=cumulative(lengths),
-        owned=np.array(owned, np.int64).reshape(-1, 2),
-        text_bounds=cumulative(n_windows),
-        offsets=np.array(list(chain.from_iterable(offsets)), np.int64).reshape(-1, 2),
-        lost_tokens=np.array(lost, np.int64),
-        segments=np.fromiter(chain.from_iterable(segments), np.int8, n_tokens)
-        if tokenizer.has_segments
-        else None,
-    )
-
-
 def answer_positions(
-    encodings: Encodings, starts: NDArray[np.int64], ends: NDArray[np.int64]
+    encodings: Encodings,
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    rows: Sequence[int] | NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """First and last token of each answer in each window, (0, 0) where it does not hold it whole.
+    """Return first and last token of each answer in each window.
+
+    An answer's tokens are all that share a character with it. A window that does not hold them all
+    has (0, 0), the first token; where no window holds them all, the question's windows have
+    (IGNORED, IGNORED), so that "no answer" is never learned where there is one.
 
     Parameters
     ----------
@@ -110,29 +42,60 @@ def answer_positions(
         Of `encode_questions`.
     starts, ends : ndarray of int64, shape (n_questions,)
         Characters of the answers; negative for questions without an answer.
+    rows : sequence of int, default=None
+        Numbers of the questions in the caller's X, for error messages; from 0 on by default.
 
     Returns
     -------
     positions : ndarray of int64, shape (n_windows, 2)
+
+    Raises
+    ------
+    InputError
+        If the tokenizer makes no token of an answer.
     """
     assert encodings.offsets is not None
+    assert encodings.shifts is not None
     positions = np.zeros((len(encodings.owned), 2), np.int64)
     for row, (first, stop) in enumerate(pairwise(encodings.text_bounds.tolist())):
-        if starts[row] < 0:
+        if starts[row] < 0 or ends[row] == 0:
             continue
-        for window in range(first, stop):
-            begin, end = encodings.bounds[window : window + 2]
-            offsets = encodings.offsets[begin:end]
-            is_text = offsets[:, 1] > offsets[:, 0]
-            inside = np.flatnonzero(
-                is_text & (offsets[:, 0] < ends[row]) & (offsets[:, 1] > starts[row])
-            )
-            whole = len(inside) and (
-                offsets[inside[0], 0] <= starts[row] and offsets[inside[-1], 1] >= ends[row]
-            )
-            if whole:
-                positions[window] = inside[0], inside[-1]
+        found = {
+            window: tokens
+            for window in range(first, stop)
+            if len(tokens := _tokens_of(encodings, window, starts[row], ends[row]))
+        }
+        if not found:
+            raise InputError(_no_token(row if rows is None else int(rows[row])))
+        shifts = encodings.shifts
+        # Numbers in the whole context, so that a part of an answer is known as such.
+        begin = min(tokens[0] + shifts[window] for window, tokens in found.items())
+        end = max(tokens[-1] + shifts[window] for window, tokens in found.items())
+        places = {
+            window: (tokens[0], tokens[-1])
+            for window, tokens in found.items()
+            if (tokens[0] + shifts[window], tokens[-1] + shifts[window]) == (begin, end)
+        }
+        if not places:
+            positions[first:stop] = IGNORED
+        for window, place in places.items():
+            positions[window] = place
     return positions
+
+
+def _tokens_of(encodings: Encodings, window: int, start: int, end: int) -> NDArray[np.int64]:
+    """Return the tokens of a window that share a character with a slice of the context."""
+    assert encodings.offsets is not None
+    offsets = encodings.offsets[slice(*encodings.bounds[window : window + 2])]
+    has_text = offsets[:, 1] > offsets[:, 0]
+    return np.flatnonzero(has_text & (offsets[:, 0] < end) & (offsets[:, 1] > start))
+
+
+def _no_token(row: int) -> str:
+    return (
+        f"The tokenizer makes no token of the answer y[{row}], so it cannot be learned. Give an "
+        "answer with visible characters, or None where the context holds none."
+    )
 
 
 def best_spans(
@@ -142,7 +105,7 @@ def best_spans(
     n_best: int,
     max_length: int,
 ) -> tuple[list[Span], float]:
-    """Best spans of one window, no two of the same characters, and the log of all spans' sum.
+    """Return the best spans of a window, of distinct characters, and the log of all spans' sum.
 
     Parameters
     ----------
@@ -194,36 +157,8 @@ def best_spans(
 
 
 def merged_spans(windows: Sequence[list[Span]], n_best: int) -> list[Span]:
-    """Best spans over all windows of a context; the same characters once, with the better score."""
+    """Return the best spans over all windows of a context, each of distinct characters."""
     best: dict[tuple[int, int], Span] = {}
     for span in sorted(chain.from_iterable(windows), key=lambda span: -span.score):
         best.setdefault((span.start, span.end), span)
     return list(best.values())[:n_best]
-
-
-def normalize_answer(text: str) -> str:
-    """Lower case, without punctuation, articles and extra space, as SQuAD's evaluation does.
-
-    Rajpurkar et al. (2016), "SQuAD: 100,000+ Questions for Machine Comprehension of Text",
-    https://arxiv.org/abs/1606.05250
-    """
-    return " ".join(ARTICLES.sub(" ", text.lower().translate(PUNCTUATION)).split())
-
-
-def exact(predicted: str, acceptable: Sequence[str]) -> float:
-    """Return whether an answer is one of the acceptable ones after normalisation; "" for none."""
-    normal = normalize_answer(predicted)
-    return float(any(normal == normalize_answer(text) for text in acceptable))
-
-
-def f1(predicted: str, acceptable: Sequence[str]) -> float:
-    """Best F1 of words against the acceptable answers; "" for none."""
-    return max(_word_f1(predicted, text) for text in acceptable)
-
-
-def _word_f1(predicted: str, true: str) -> float:
-    guess, gold = normalize_answer(predicted).split(), normalize_answer(true).split()
-    if not guess or not gold:
-        return float(guess == gold)
-    common = sum((Counter(guess) & Counter(gold)).values())
-    return 2 * common / (len(guess) + len(gold))

@@ -70,7 +70,7 @@ def check_word_labels(y: Any, sentences: Sequence[Sequence[str]]) -> list[list[A
 
 
 def flat_labels(labels: Sequence[Sequence[Any]]) -> NDArray[Any]:
-    """All labels one after another, in one array of their own type.
+    """Return all labels one after another, in one array of their own type.
 
     Raises
     ------

@@ -1,0 +1,1 @@
+"""Encodings, targets and a model in; trained weights and a history out."""

@@ -10,7 +10,7 @@ from skbert._exceptions import ParameterError
 
 
 def parameter_depths(model: Any) -> dict[str, int]:
-    """Depth of each parameter: 0 the embeddings, 1 the lowest layer, n_layers + 1 the head.
+    """Return depth of each parameter: 0 the embeddings, 1 the lowest layer, n_layers + 1 the head.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,47 +26,18 @@ from skbert._exceptions import (
 )
 from skbert._inference.batching import PaddedBatch, pack_batch, pad_batch
 from skbert._inference.loop import logits_of, model_inputs
-from skbert._kernels.fast_layers import UsedRows, use_fast_layers
+from skbert._kernels.training_layers import use_fast_layers
+from skbert._kernels.used_rows import UsedRows
 from skbert._models import device as _device
 from skbert._models.encoder import Encoder
-from skbert._texts.encoding import Encodings
+from skbert._texts.windows import Encodings
+from skbert._training.best_weights import BestWeights
 from skbert._training.freezing import set_training_mode
 from skbert._training.optimization import Recipe, learning_rate_at, make_optimizer, shuffled_batches
+from skbert._training.protocols import Callback, Objective, Validation
 
 # The losses of this many updates are looked at together: a look waits for the GPU.
 LOG_EVERY = 16
-
-
-class Objective(Protocol):
-    """What is minimised."""
-
-    def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        """Weighted losses of some windows, summed, a scalar.
-
-        The logits have one row a window or, where the head reads tokens, one a token.
-        """
-
-    def divisor(self, rows: NDArray[np.int64]) -> float:
-        """By how much to divide the summed losses of some windows."""
-
-
-class Callback(Protocol):
-    """Who is told about epochs."""
-
-    def on_epoch_begin(self) -> None:
-        """Be told that an epoch begins."""
-
-    def on_epoch_end(
-        self, entry: dict[str, float], weights: Callable[[], dict[str, Tensor]]
-    ) -> bool:
-        """Return whether to stop; `weights` copies the model's weights as they are now."""
-
-
-class Validation(Protocol):
-    """How good the weights are now."""
-
-    def __call__(self) -> tuple[float, float]:
-        """Score (greater is better) and loss on held-out data."""
 
 
 @dataclass
@@ -144,7 +115,7 @@ def train(
     trainer = _start(encoder, encodings, objective, recipe, progress, np.concatenate(used))
     n_epochs = recipe.n_epochs(len(encodings.lengths))
     history: list[dict[str, float]] = []
-    best = _Best()
+    best = BestWeights()
     try:
         for epoch in range(1, n_epochs + 1):
             if callback is not None:
@@ -152,7 +123,7 @@ def train(
             entry = {"epoch": epoch, **_train_epoch(trainer, epoch)}
             if validate is not None:
                 entry |= _validated(trainer, validate)
-                best.update(entry, trainer)
+                best.update(entry, _trained(trainer), trainer.decay)
             history.append(entry)
             stop = callback is not None and callback.on_epoch_end(entry, partial(_weights, trainer))
             if stop or best.n_epochs_no_change >= recipe.patience:
@@ -170,7 +141,7 @@ def train(
             f"{recipe.batch_size} texts at a time. Use a smaller train_batch_size with "
             "gradient_accumulation, a smaller max_length, or gradient_checkpointing=True."
         ) from error
-    best.restore(trainer)
+    trainer.decay = best.restore(_trained(trainer), trainer.decay)
     _finish(trainer)
     return history
 
@@ -320,33 +291,6 @@ def _validated(trainer: _Trainer, validate: Validation) -> dict[str, float]:
     with _device.autocast(trainer.encoder.device, trainer.encoder.dtype):
         score, loss = validate()
     return {"validation_loss": loss, "validation_score": score}
-
-
-@dataclass
-class _Best:
-    """The best weights so far: those of the best score and, where it is equal, the lower loss."""
-
-    rank: tuple[float, float] = (-math.inf, -math.inf)
-    weights: list[Tensor] | None = None
-    decay: float = 1.0
-    n_epochs_no_change: float = -math.inf
-
-    def update(self, entry: dict[str, float], trainer: _Trainer) -> None:
-        rank = (entry["validation_score"], -entry["validation_loss"])
-        if rank > self.rank:
-            self.rank, self.n_epochs_no_change = rank, 0
-            self.weights = [p.detach().clone() for p in _trained(trainer)]
-            self.decay = trainer.decay
-        else:
-            self.n_epochs_no_change += 1
-
-    @torch.no_grad()
-    def restore(self, trainer: _Trainer) -> None:
-        if self.weights is None:
-            return
-        for parameter, weight in zip(_trained(trainer), self.weights, strict=True):
-            parameter.copy_(weight)
-        trainer.decay = self.decay
 
 
 def _weights(trainer: _Trainer) -> dict[str, Tensor]:

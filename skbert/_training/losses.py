@@ -13,25 +13,25 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from skbert._inference.batching import gather_tokens
-from skbert._texts.encoding import Encodings
+from skbert._texts.windows import IGNORED, Encodings
 
 # (logits (n, K), targets) → one loss a row, (n,).
 RowLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
-    """One of K classes; `classes` (n,) int64."""
+    """Return the losses of one of K classes; `classes` (n,) int64."""
     return functional.cross_entropy(logits, classes, reduction="none")
 
 
 def binary_cross_entropy(logits: Tensor, is_label: Tensor) -> Tensor:
-    """Each of K labels or not; `is_label` (n, K); the mean over the labels."""
+    """Return the losses of each of K labels or not, `is_label` (n, K); the mean over the labels."""
     losses = functional.binary_cross_entropy_with_logits(logits, is_label, reduction="none")
     return losses.mean(1)
 
 
 def squared_error(logits: Tensor, targets: Tensor) -> Tensor:
-    """K numbers; `targets` (n, K); the mean over the outputs."""
+    """Return the losses of K numbers, `targets` (n, K); the mean over the outputs."""
     return (logits - targets).square().mean(1)
 
 
@@ -64,16 +64,16 @@ class WeightedRows:
         self.weights = torch.from_numpy(relative.astype(np.float32)).to(device)
 
     def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        """Weighted losses of some rows, summed."""
+        """Return weighted losses of some rows, summed."""
         chosen = torch.from_numpy(rows).to(logits.device)
         return (self.row_loss(logits, self.targets[chosen]) * self.weights[chosen]).sum()
 
     def divisor(self, rows: NDArray[np.int64]) -> float:
-        """Rows, whatever their weights."""
+        """Return the number of rows, whatever their weights."""
         return len(rows)
 
     def mean(self, logits: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
-        """Weighted mean loss of predictions for some rows."""
+        """Return weighted mean loss of predictions for some rows."""
         loss = self.loss(torch.from_numpy(logits).to(self.weights.device), rows)
         return float(loss / self.weights[torch.from_numpy(rows)].sum())
 
@@ -97,12 +97,12 @@ class LabelledPieces:
         self.bounds, self.labels, self.device = encodings.bounds, labels, device
 
     def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        """Losses of the labelled pieces of some windows, summed; logits (T, K)."""
+        """Return losses of the labelled pieces of some windows, summed; logits (T, K)."""
         labels = torch.from_numpy(gather_tokens(self.labels, self.bounds, rows)).to(self.device)
         return functional.cross_entropy(logits, labels, reduction="sum")
 
     def divisor(self, rows: NDArray[np.int64]) -> float:
-        """Labelled pieces in some windows."""
+        """Return the number of labelled pieces in some windows."""
         return int((gather_tokens(self.labels, self.bounds, rows) >= 0).sum())
 
 
@@ -114,7 +114,8 @@ class SpanPositions:
     lengths : ndarray of int64, shape (n_windows,)
         Tokens of each window of a question and its context that have logits.
     positions : ndarray of int64, shape (n_windows, 2)
-        First and last token of the answer in each window; (0, 0), the first token, for none.
+        First and last token of the answer in each window; (0, 0), the first token, for none;
+        IGNORED where a window counts for nothing.
     device : torch.device
         Where the logits are.
     """
@@ -125,7 +126,7 @@ class SpanPositions:
         self.lengths, self.positions, self.device = lengths, positions, device
 
     def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        """Losses of some windows, summed; logits (T, 2)."""
+        """Return losses of some windows, summed; logits (T, 2)."""
         of_window = torch.split(logits, self.lengths[rows].tolist())
         low = torch.finfo(logits.dtype).min
         padded = pad_sequence(list(of_window), batch_first=True, padding_value=low)  # (n, L, 2)
@@ -133,10 +134,10 @@ class SpanPositions:
         return functional.cross_entropy(padded, positions, reduction="sum") / 2
 
     def divisor(self, rows: NDArray[np.int64]) -> float:
-        """Windows."""
-        return len(rows)
+        """Return the number of windows that count."""
+        return int((self.positions[rows, 0] != IGNORED).sum())
 
     def mean(self, logits: Tensor) -> float:
-        """Mean loss of all windows."""
+        """Return mean loss of all windows."""
         rows = np.arange(len(self.lengths))
-        return float(self.loss(logits, rows) / self.divisor(rows))
+        return float(self.loss(logits, rows) / max(1, self.divisor(rows)))

@@ -69,7 +69,7 @@ def shuffled_batches(
 
 
 def learning_rate_at(recipe: Recipe, step: int, n_steps: int) -> float:
-    """Linear rise, then linear fall, as BERT was fine-tuned; 0 before the first step only."""
+    """Return the rate of a step: it rises, then falls linearly, as BERT was fine-tuned."""
     n_warmup = math.ceil(recipe.warmup_fraction * n_steps)
     if step < n_warmup:
         return recipe.learning_rate * (step + 1) / n_warmup
@@ -77,7 +77,7 @@ def learning_rate_at(recipe: Recipe, step: int, n_steps: int) -> float:
 
 
 def make_optimizer(model: Any, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW with bias correction; matrices decay, biases and norms do not.
+    """Return AdamW with bias correction; matrices decay, biases and norms do not.
 
     Lower layers learn more slowly by ``layer_decay`` a layer (Howard and Ruder 2018,
     "Universal Language Model Fine-tuning", https://arxiv.org/abs/1801.06146).

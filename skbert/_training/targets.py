@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -73,14 +72,32 @@ def check_classes(y: Any) -> tuple[NDArray[Any], NDArray[Any], bool]:
         indicator = y.toarray() if sparse.issparse(y) else np.asarray(y)
         return np.arange(indicator.shape[1]), indicator.astype(np.float32), True
     check_classification_targets(y)
-    labels = LabelEncoder()
-    codes = labels.fit_transform(column_or_1d(y, warn=True))
-    if len(labels.classes_) < 2:
+    classes, codes = sorted_classes(column_or_1d(y, warn=True))
+    if len(classes) < 2:
         raise InputError(
-            f"y holds only one class ({labels.classes_.tolist()[0]!r}), expected at least 2 "
+            f"y holds only one class ({classes.tolist()[0]!r}), expected at least 2 "
             "classes. Pass texts of the other classes, too."
         )
-    return labels.classes_, codes.astype(np.int64), False
+    return classes, codes, False
+
+
+def sorted_classes(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the distinct labels, sorted, and the place of each label among them.
+
+    Raises
+    ------
+    InputError
+        If they cannot be sorted, since they are of several types.
+    """
+    try:
+        classes, codes = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        kinds = ", ".join(sorted({type(label).__name__ for label in labels.tolist()}))
+        raise InputError(
+            f"The labels in y are of the types {kinds}, which cannot be sorted; expected one type. "
+            "Convert them, e.g. with str()."
+        ) from error
+    return classes, codes.astype(np.int64)
 
 
 def _refuse_missing_labels(y: Any) -> None:
@@ -106,7 +123,7 @@ def reorder(labels: Any, columns: NDArray[np.int64] | None) -> Any:
 
 
 def label_config(labels: Sequence[Any]) -> dict[str, Any]:
-    """Names of a head's outputs, in its order, as transformers' configurations have them."""
+    """Return names of a head's outputs, in its order, as transformers' configurations have them."""
     names = [str(label) for label in labels]
     return {
         "id2label": dict(enumerate(names)),
@@ -117,7 +134,7 @@ def label_config(labels: Sequence[Any]) -> dict[str, Any]:
 def class_targets(
     labels: Sequence[str] | NDArray[Any], codes: NDArray[Any], multilabel: bool
 ) -> Targets:
-    """Targets of a classification; ``codes`` count in the order of ``labels``."""
+    """Return targets of a classification; ``codes`` count in the order of ``labels``."""
     config = {
         **label_config(np.asarray(labels).tolist()),
         "problem_type": "multi_label_classification"
@@ -167,7 +184,7 @@ def check_numbers(y: Any) -> NDArray[np.float64]:
 
 
 def number_targets(values: NDArray[np.float64]) -> Targets:
-    """Targets of a regression, standardised, shape (n_texts, n_outputs)."""
+    """Return targets of a regression, standardised, shape (n_texts, n_outputs)."""
     names = [f"LABEL_{output}" for output in range(values.shape[1])]
     config = {**label_config(names), "problem_type": "regression"}
     return Targets(values.astype(np.float32), squared_error, _r2, config)

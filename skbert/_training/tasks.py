@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skbert._inference.loop import prefetch
+from skbert._inference.chunks import encoded_texts
 from skbert._models.encoder import Encoder
-from skbert._texts.encoding import Encodings, TextTokenizer, chunks, concatenate
 from skbert._texts.inputs import Texts
-from skbert._texts.pairs import encode_pairs
-from skbert._training.loop import Objective
+from skbert._texts.windows import Encodings, concatenate
 from skbert._training.losses import WeightedRows
+from skbert._training.protocols import Objective
 from skbert._training.targets import Targets
 
 
@@ -36,7 +35,7 @@ class Task(Protocol):
         """What a held-out part keeps the shares of."""
 
     def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
-        """Tokenise some rows."""
+        """Tokenize some rows."""
 
     def objective(
         self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
@@ -70,7 +69,9 @@ class TextTask:
     def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
         """As `Task.encode`."""
         texts = self.texts.take(rows)
-        return concatenate(list(encoded(encoder.tokenizer, texts, max_length, encoder.device)))
+        return concatenate(
+            list(encoded_texts(encoder.tokenizer, texts, max_length, encoder.device))
+        )
 
     def objective(
         self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
@@ -86,18 +87,3 @@ class TextTask:
         objective = self.objective(encodings, rows, torch.device("cpu"))
         score = self.targets.score(logits, self.targets.values[rows], self.weights[rows])
         return score, objective.mean(logits, np.arange(len(rows)))
-
-
-def encoded(
-    tokenizer: TextTokenizer, texts: Texts, max_length: int, device: torch.device
-) -> Iterator[Encodings]:
-    """Tokenise texts or pairs chunk by chunk."""
-
-    def encode(part: slice) -> Encodings:
-        chunk = texts.take(part)
-        if chunk.second is None:
-            return tokenizer.encode(chunk.first, max_length=max_length)
-        return encode_pairs(tokenizer, chunk.first, chunk.second, max_length=max_length)
-
-    columns = [texts.first] if texts.second is None else [texts.first, texts.second]
-    yield from prefetch(encode, chunks(*columns), device=device)

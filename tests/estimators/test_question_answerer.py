@@ -19,11 +19,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from skbert import BertQuestionAnswerer, InputError, ParameterError, TruncationWarning
-from skbert._estimators.question_answerer import _Candidates, candidates
+from skbert._texts.answers import Candidates, candidates
 from skbert._texts.encoding import TextTokenizer
 from skbert._texts.inputs import check_texts_or_pairs
+from skbert._texts.question_encoding import encode_questions
 from skbert._texts.questions import Gold
-from skbert._texts.spans import Span, encode_questions
+from skbert._texts.spans import Span
 from tests.conftest import WORDS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -346,6 +347,6 @@ def test_threshold_is_tuned_by_questions_that_have_no_answer(reader, monkeypatch
     pairs = check_texts_or_pairs([(QUESTION, "the cat")] * 3)
     golds = [Gold(["cat"], None), Gold([], None), Gold([], None)]
     # "No answer" is better by 5, 3 and 4 logits: right for the last two, so always given at best.
-    found = [_Candidates([Span(4, 7, 0.0)], null, 0.0) for null in (5.0, 3.0, 4.0)]
+    found = [Candidates([Span(4, 7, 0.0)], null, 0.0) for null in (5.0, 3.0, 4.0)]
     monkeypatch.setattr(reader, "_find", lambda chosen, n_best: found)
     assert reader._tuned_threshold(pairs, golds, np.arange(3)) == 2.5

@@ -27,7 +27,6 @@ from torch import nn
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from skbert import BertTokenClassifier, CheckpointError, Entity, InputError
-from skbert._estimators.token_classifier import WordTask
 from skbert._inference.batching import pad_batch
 from skbert._models import encoder as encoder_module
 from skbert._models.device import seeded
@@ -35,6 +34,7 @@ from skbert._models.loading import load_config, load_model
 from skbert._texts.word_labels import encode_words, piece_labels
 from skbert._training.losses import LabelledPieces
 from skbert._training.optimization import shuffled_batches
+from skbert._training.word_task import WordTask
 from tests.conftest import WORDS
 from tests.texts.test_pairs import roberta_tokenizer
 
@@ -227,7 +227,7 @@ def test_neighbours_order_and_batch_size_do_not_matter(tagger):
 def test_chunks_do_not_matter(tagger, monkeypatch):
     sentences = [*X, [], ["a"] * 150]
     expected = tagger.predict_proba(sentences)
-    monkeypatch.setattr("skbert._estimators.token_classifier.CHUNK_SENTENCES", 3)
+    monkeypatch.setattr("skbert._inference.chunks.CHUNK_SENTENCES", 3)
     for rows, other in zip(expected, tagger.predict_proba(sentences), strict=True):
         np.testing.assert_allclose(other, rows, rtol=0, atol=1e-5)
 

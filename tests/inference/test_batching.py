@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skbert._inference.batching import batch_stop, length_order, pack_batch, pad_batch, round_length
-from skbert._texts.encoding import Encodings
+from skbert._texts.windows import Encodings
 
 PAD = 0
 windows_of_ids = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=6), max_size=25)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from types import SimpleNamespace
@@ -20,15 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from skbert import BertEmbedder, DeviceError, inspect_tokens
 from skbert._inference import loop as inference_module
-from skbert._inference.loop import prefetch
-from skbert._models import device as _device
 from skbert._models import encoder as loading_module
-from skbert._models.device import (
-    has_varlen_attention,
-    resolve_device,
-    resolve_precision,
-    token_budget,
-)
 from tests.conftest import save_tiny_bert
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -215,195 +204,7 @@ def test_other_errors_of_the_model_are_not_swallowed(embedder):
 # Ahead of the device ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("device", [CPU, CUDA], ids=str)
-@pytest.mark.parametrize("n_items", [0, 1, 2, 3, 10])
-def test_work_ahead_is_a_map(device, n_items):
-    assert list(prefetch(lambda x: x * x, range(n_items), device=device)) == [
-        x * x for x in range(n_items)
-    ]
-
-
-def test_work_runs_ahead_of_a_gpu():
-    """While the caller holds item 0, item 1 is worked on, in another thread; item 3 is not yet."""
-    started = [threading.Event() for _ in range(4)]
-    threads = []
-
-    def work(item: int) -> int:
-        threads.append(threading.get_ident())
-        started[item].set()
-        return item
-
-    results = prefetch(work, range(4), device=CUDA)
-    assert next(results) == 0
-    assert started[1].wait(timeout=10)
-    time.sleep(0.02)
-    assert not started[3].is_set()
-    assert list(results) == [1, 2, 3]
-    assert threading.get_ident() not in threads
-
-
-def test_work_is_not_ahead_on_a_cpu():
-    seen = []
-    results = prefetch(lambda item: seen.append(item) or item, range(3), device=CPU)
-    assert next(results) == 0
-    assert seen == [0]
-    assert threading.active_count() >= 1
-    assert list(results) == [1, 2]
-
-
-@pytest.mark.parametrize("device", [CPU, CUDA], ids=str)
-def test_error_in_the_work_reaches_the_caller_in_its_turn(device):
-    def work(item: int) -> int:
-        if item == 2:
-            raise KeyError("item 2")
-        return item
-
-    results = prefetch(work, range(5), device=device)
-    assert [next(results), next(results)] == [0, 1]
-    with pytest.raises(KeyError, match="item 2"):
-        next(results)
-
-
-def test_no_thread_is_left_behind():
-    before = threading.active_count()
-    results = prefetch(lambda item: item, range(5), device=CUDA)
-    next(results)
-    results.close()
-    list(prefetch(lambda item: item, range(5), device=CUDA))
-    assert threading.active_count() == before
-
-
 # Device and precision ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def fake_gpus(monkeypatch) -> Callable[..., None]:
-    """Make torch say that there are so many GPUs of this compute capability."""
-
-    def set_up(n_gpus: int, capability: tuple[int, int] = (9, 0)) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: n_gpus > 0)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
-
-    return set_up
-
-
-@pytest.mark.parametrize(
-    ("device", "dtype", "capability", "expected"),
-    [
-        ("cuda", torch.bfloat16, (8, 0), True),
-        ("cuda:0", torch.float16, (9, 0), True),
-        ("cuda", torch.float32, (9, 0), False),
-        ("cuda", torch.float16, (7, 5), False),  # Turing
-        ("cpu", torch.bfloat16, (9, 0), False),
-        ("mps", torch.float16, (9, 0), False),
-    ],
-)
-def test_attention_without_padding_is_for_new_gpus_in_half_precision(
-    device, dtype, capability, expected, fake_gpus
-):
-    fake_gpus(1, capability)
-    assert has_varlen_attention(torch.device(device), dtype) is expected
-
-
-def test_torch_without_that_attention_or_with_its_first_version(fake_gpus, monkeypatch):
-    fake_gpus(1)
-    name = "torch.nn.attention.varlen"
-    monkeypatch.setattr(f"{name}.varlen_attn", lambda query, key, value: query)
-    assert not has_varlen_attention(CUDA, torch.bfloat16)
-    monkeypatch.setitem(sys.modules, name, None)
-    assert not has_varlen_attention(CUDA, torch.bfloat16)
-
-
-def test_auto_device_is_the_gpu_where_there_is_one(fake_gpus):
-    fake_gpus(0)
-    assert resolve_device("auto") == CPU
-    fake_gpus(2)
-    assert resolve_device("auto").type == "cuda"
-
-
-def test_named_devices(fake_gpus):
-    fake_gpus(2)
-    assert resolve_device("cpu") == CPU
-    assert resolve_device("cuda").type == "cuda"
-    assert resolve_device("cuda:1") == torch.device("cuda", 1)
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", "cpu ", "CPU", "tpu:0", "0", ":"])
-def test_name_that_torch_does_not_know_is_refused(name):
-    with pytest.raises(DeviceError, match=rf"device='{name}' .*torch knows.*\"auto\""):
-        resolve_device(name)
-
-
-def test_device_that_is_not_here_is_refused(fake_gpus, monkeypatch):
-    fake_gpus(2)
-    with pytest.raises(DeviceError, match=r"device='cuda:2' is not available.*\"cpu\""):
-        resolve_device("cuda:2")
-    fake_gpus(0)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    for name in ("cuda", "cuda:0", "mps", "mtia", "hpu", "vulkan", "xla", "ipu", "fpga", "maia"):
-        with pytest.raises(DeviceError, match=f"device='{name}' is not available"):
-            resolve_device(name)
-
-
-def test_meta_device_is_refused():
-    with pytest.raises(DeviceError, match="device='meta'"):
-        resolve_device("meta")
-
-
-def test_device_is_checked_in_fit_and_transform(tiny_bert, fake_gpus):
-    fake_gpus(0)
-    with pytest.raises(DeviceError, match="device='cuda'"):
-        BertEmbedder(tiny_bert, device="cuda").fit(["a"])
-    with pytest.raises(DeviceError, match="device='cuda'"):
-        BertEmbedder(tiny_bert, device="cpu").fit(["a"]).set_params(device="cuda").transform(["a"])
-
-
-@pytest.mark.parametrize(
-    ("capability", "expected"),
-    [
-        ((7, 0), torch.float32),
-        ((7, 5), torch.float32),
-        ((8, 0), torch.bfloat16),
-        ((8, 9), torch.bfloat16),
-        ((10, 0), torch.bfloat16),
-    ],
-)
-def test_auto_precision_on_a_gpu_is_what_its_tensor_cores_compute(fake_gpus, capability, expected):
-    fake_gpus(1, capability)
-    assert resolve_precision("auto", CUDA) is expected
-
-
-def test_auto_precision_elsewhere_is_float32():
-    assert resolve_precision("auto", CPU) is torch.float32
-    assert resolve_precision("auto", torch.device("mps")) is torch.float32
-
-
-@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
-def test_asked_precision_is_used(name):
-    assert resolve_precision(name, CPU) is getattr(torch, name)
-    assert resolve_precision(name, CUDA) is getattr(torch, name)
-
-
-@pytest.mark.parametrize("name", ["bfloat16", "float16"])
-def test_half_precision_on_a_cpu_is_near_float32(tiny_bert, texts, name):
-    exact = BertEmbedder(tiny_bert, device="cpu", normalize=True).fit_transform(texts)
-    half = BertEmbedder(tiny_bert, device="cpu", precision=name, normalize=True).fit(texts)
-    vectors = half.transform(texts)
-    assert half._loaded().dtype is getattr(torch, name)
-    assert vectors.dtype == np.float32
-    assert 0 < np.abs(vectors - exact).max() < 0.05
-
-
-def test_token_budget_keeps_activations_small_on_a_cpu_and_batches_large_on_a_gpu():
-    widths = [32, 1536, 3072, 4096, 16_384]
-    budgets = [token_budget(CPU, width) for width in widths]
-    assert budgets == sorted(budgets, reverse=True)
-    assert all(
-        4 * width * budget <= 32 * 2**20 for width, budget in zip(widths, budgets, strict=True)
-    )
-    assert min(budgets) >= 256
-    assert token_budget(CUDA, 3072) > 4 * token_budget(CPU, 3072)
 
 
 # What belongs to the user -----------------------------------------------------------------------
@@ -430,52 +231,6 @@ def global_settings() -> dict[str, Any]:
         "verbosity": transformers_logging.get_verbosity(),
         "progress bars": transformers_logging.is_progress_bar_enabled(),
     }
-
-
-@pytest.fixture
-def trims(monkeypatch):
-    """Calls of glibc's malloc_trim, which is replaced; nothing was trimmed before."""
-    calls: list[int] = []
-    monkeypatch.setattr(_device, "_malloc_trim", lambda: calls.append)
-    monkeypatch.setattr(_device, "_last_trim", -float("inf"))
-    return calls
-
-
-def test_heap_is_trimmed_again_only_after_a_while(trims, monkeypatch):
-    now = 100.0
-    monkeypatch.setattr(_device, "time", SimpleNamespace(monotonic=lambda: now))
-    _device.trim_heap(CPU)
-    now = 100.09
-    _device.trim_heap(CPU)
-    assert trims == [0]
-    now = 100.11
-    _device.trim_heap(CPU)
-    assert trims == [0, 0]
-
-
-def test_release_trims_the_heap_at_once(trims):
-    _device.trim_heap(CPU)
-    _device.free_cached_memory(CPU)
-    assert trims == [0, 0]
-
-
-def test_heap_is_trimmed_after_a_transform_and_not_for_a_gpu(trims, tiny_bert, texts):
-    _device.trim_heap(CUDA)
-    assert trims == []
-    BertEmbedder(str(tiny_bert), device="cpu").fit_transform(texts)
-    assert trims == [0]
-
-
-def test_no_glibc_is_no_error(monkeypatch):
-    monkeypatch.setattr(_device, "sys", SimpleNamespace(platform="win32"))
-    assert _device._malloc_trim.__wrapped__() is None
-    monkeypatch.setattr(_device, "_malloc_trim", lambda: None)
-    _device.free_cached_memory(CPU)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no glibc")
-def test_glibc_gives_memory_back():
-    assert _device._malloc_trim()(0) in (0, 1)
 
 
 @pytest.mark.parametrize("grad", [True, False])

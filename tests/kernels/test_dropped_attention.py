@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from skbert._kernels.dropout import LEVELS, random_bits, scaled_mask
 from skbert._kernels.dropped_attention import dropped_attention
-from skbert._kernels.fast_layers import LEVELS, random_bits, scaled_mask
 
 HEADS, FEATURES = 3, 4
 FACTOR = 0.7

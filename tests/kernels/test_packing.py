@@ -15,7 +15,6 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from skbert import BertClassifier, BertEmbedder, CheckpointError
 from skbert._inference.batching import length_order, pack_batch
 from skbert._inference.loop import model_inputs
-from skbert._kernels.fast_layers import use_fast_layers
 from skbert._kernels.packing import (
     PACKED_MODEL_TYPES,
     FirstTokenLayer,
@@ -25,6 +24,7 @@ from skbert._kernels.packing import (
     packed_attention,
     packed_positions,
 )
+from skbert._kernels.training_layers import use_fast_layers
 from skbert._models.encoder import Encoder, make_encoder, read_packed
 from skbert._models.loading import load_model, load_tokenizer
 from skbert._training.freezing import set_training_mode

@@ -19,8 +19,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from skbert import BertClassifier, CheckpointError, InputError, ParameterError, TruncationWarning
 from skbert._models import encoder as encoder_module
-from skbert._texts.encoding import Encodings, TextTokenizer, chunks, concatenate
+from skbert._texts.encoding import TextTokenizer, chunks
 from skbert._texts.pairs import encode_pairs, longest_first, pair_template
+from skbert._texts.windows import Encodings, concatenate
 from tests.conftest import WORDS, save_tokenizer, vocabulary
 
 pytestmark = pytest.mark.usefixtures("one_thread")

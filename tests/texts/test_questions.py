@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from skbert import InputError
-from skbert._texts.questions import Gold, check_answers, check_questions, locate
+from skbert._texts.gold_answers import locate
+from skbert._texts.questions import Gold, check_answers, check_questions
 
 QUESTIONS, CONTEXTS = ["where ?", "who ?", "when ?"], ["in Rome", "a cook", ""]
 COLUMNS = {"id": [3, 4, 5], "context": CONTEXTS, "title": ["x", "y", "z"], "question": QUESTIONS}

@@ -12,18 +12,9 @@ from hypothesis import strategies as st
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from skbert import ParameterError
-from skbert._estimators.question_answerer import best_threshold
 from skbert._texts.encoding import TextTokenizer
-from skbert._texts.spans import (
-    Span,
-    answer_positions,
-    best_spans,
-    encode_questions,
-    exact,
-    f1,
-    merged_spans,
-    normalize_answer,
-)
+from skbert._texts.question_encoding import encode_questions
+from skbert._texts.spans import Span, answer_positions, best_spans, merged_spans
 from skbert._training.losses import SpanPositions
 from tests.conftest import WORDS
 
@@ -309,55 +300,3 @@ def test_the_loss_is_that_of_transformers(tiny_bert, tokenizer):
 
 
 # --- SQuAD's measures
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("The  Cat!", "cat"),
-        ("an apple, a day", "apple day"),
-        ("theatre", "theatre"),
-        ("U.S.A.", "usa"),
-        ("don't\n\tgo", "dont go"),
-        ("the", ""),
-        ("", ""),
-    ],
-)
-def test_normalisation(text, expected):
-    assert normalize_answer(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("predicted", "acceptable", "f1_by_hand", "exact_by_hand"),
-    [
-        ("the cat", ["Cat."], 1.0, 1.0),
-        ("red cat", ["cat"], 2 / 3, 0.0),
-        ("red cat", ["dog", "big red cat"], 0.8, 0.0),
-        ("cat cat", ["cat"], 2 / 3, 0.0),
-        ("cat cat dog", ["cat cat cat"], 2 / 3, 0.0),
-        ("dog", ["cat"], 0.0, 0.0),
-        ("", ["cat"], 0.0, 0.0),
-        ("", [""], 1.0, 1.0),
-        ("cat", [""], 0.0, 0.0),
-        ("dog", ["cat", "dog"], 1.0, 1.0),
-    ],
-)
-def test_measures(predicted, acceptable, f1_by_hand, exact_by_hand):
-    assert f1(predicted, acceptable) == pytest.approx(f1_by_hand)
-    assert exact(predicted, acceptable) == exact_by_hand
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_the_best_threshold_is_that_of_brute_force(seed):
-    rng = np.random.default_rng(seed)
-    n = int(rng.integers(1, 12))
-    margins = rng.permutation(100)[:n].astype(float)
-    with_answer, without = rng.random(n), rng.integers(0, 2, n).astype(float)
-
-    def total(threshold):
-        return np.where(margins > threshold, without, with_answer).sum()
-
-    candidates = [-1.0, *(margins + 0.25)]
-    threshold = best_threshold(margins, with_answer, without)
-    assert total(threshold) == pytest.approx(max(map(total, candidates)))
-    assert np.abs(margins - threshold).min() >= 0.5  # on no edge

@@ -11,70 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
-from skbert._texts.encoding import Encodings, TextTokenizer, concatenate
-from skbert._texts.word_labels import (
-    IGNORED,
-    encode_words,
-    entity_f1,
-    entity_spans,
-    is_bio,
-    piece_labels,
-    split_words,
-)
-from tests.conftest import WORDS, save_tokenizer
-from tests.texts.test_pairs import roberta_tokenizer
+from skbert._texts.encoding import TextTokenizer
+from skbert._texts.windows import IGNORED, Encodings, concatenate
+from skbert._texts.word_labels import encode_words, piece_labels
+from tests.conftest import WORDS
 
-SPECIAL = {
-    "bos_token": "<s>",
-    "pad_token": "<pad>",
-    "eos_token": "</s>",
-    "unk_token": "<unk>",
-    "mask_token": "<mask>",
-}
-
-
-def bert_tokenizer(folder: Path) -> None:
-    save_tokenizer(folder)
-
-
-def split_bytes_tokenizer(folder: Path) -> None:
-    """Bytes of parts that a regular expression has cut before, as in Llama's tokenizers."""
-    roberta_tokenizer(folder)
-    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(r"'t| ?\w+| ?[^\s\w]+|\s+"), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    for file in folder.iterdir():
-        file.unlink()
-    PreTrainedTokenizerFast(tokenizer_object=backend, **SPECIAL).save_pretrained(folder)
-
-
-def metaspace_tokenizer(folder: Path) -> None:
-    backend = Tokenizer(models.Unigram())
-    backend.pre_tokenizer = pre_tokenizers.Metaspace()
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=150, special_tokens=special, unk_token="<unk>", show_progress=False
-    )
-    backend.train_from_iterator([" ".join(WORDS)] * 3, trainer)
-    backend.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    PreTrainedTokenizerFast(tokenizer_object=backend, **SPECIAL).save_pretrained(folder)
-
-
-TOKENIZERS = {
-    "bert": bert_tokenizer,
-    "roberta": roberta_tokenizer,
-    "split bytes": split_bytes_tokenizer,
-    "metaspace": metaspace_tokenizer,
-}
 DROPPED = ["", "\x00", "\u200b", "\x07\x1b", " ", "\u0301", "\ufeff"]
 ODD = [
     "🙂",
@@ -96,32 +39,6 @@ SENTENCES = [
     DROPPED,
     ["a"],
 ]
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    made = {}
-    for name, save in TOKENIZERS.items():
-        made[name] = tmp_path_factory.mktemp("tokenizer")
-        save(made[name])
-    return made
-
-
-@pytest.fixture(scope="module", params=TOKENIZERS)
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def reference(name: str, folders: dict[str, Path]) -> Any:
-    return AutoTokenizer.from_pretrained(folders[name])
-
-
-@pytest.fixture(scope="module")
-def tokenizer(reference: Any) -> TextTokenizer:
-    return TextTokenizer(
-        reference.backend_tokenizer, reference.pad_token_id, unknown_id=reference.unk_token_id
-    )
 
 
 @pytest.fixture(scope="module")
@@ -304,146 +221,4 @@ def test_encodings_of_chunks_join(tokenizer):
 # Texts → words ----------------------------------------------------------------------------------
 
 
-def words_of(tokenizer: TextTokenizer, text: str) -> list[str]:
-    (spans,) = split_words(tokenizer, [text])
-    return [text[start:end] for start, end in spans]
-
-
-def test_split_words(tokenizer, name):
-    text = "  The cat,\tisn't\n\n unbelievable 🙂!  "
-    expected = {
-        "bert": ["The", "cat", ",", "isn", "'", "t", "unbelievable", "🙂", "!"],
-        "roberta": ["The", "cat", ",", "isn", "'t", "unbelievable", "🙂!"],
-        "split bytes": ["The", "cat", ",", "isn", "'t", "unbelievable", "🙂!"],
-        "metaspace": ["The", "cat,\tisn't\n\n", "unbelievable", "🙂!"],
-    }[name]
-    assert words_of(tokenizer, text) == [word.strip() for word in expected]
-
-
-def test_split_words_into_nothing(tokenizer):
-    assert split_words(tokenizer, ["", "  ", "\n\t", "a"]) == [[], [], [], [(0, 1)]]
-
-
-@settings(max_examples=50, deadline=None)
-@given(texts=st.lists(st.text(characters, max_size=30), max_size=4))
-def test_words_of_any_text_are_in_order_without_spaces_around(tokenizer, texts):
-    result = split_words(tokenizer, texts)
-    assert len(result) == len(texts)
-    for text, spans in zip(texts, result, strict=True):
-        assert spans == sorted(spans)
-        for start, end in spans:
-            assert 0 <= start < end <= len(text)
-            assert text[start:end] == text[start:end].strip()
-
-
 # Labels and entities ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("labels", "expected"),
-    [
-        (["B-X", "I-X", "O"], True),
-        (["B-X", "B-Y"], True),
-        (["I-X", "O"], True),
-        (["B-a-b", "O"], True),
-        (["O"], False),
-        ([], False),
-        (["B-X", "O", "X"], False),
-        (["B-X", "E-X", "O"], False),
-        (["B", "I", "O"], False),
-        (["B-", "O"], False),
-        (["NOUN", "VERB"], False),
-        ([0, 1], False),
-        (["b-X", "o"], False),
-    ],
-)
-def test_is_bio(labels, expected):
-    assert is_bio(labels) is expected
-
-
-@pytest.mark.parametrize(
-    ("labels", "expected"),
-    [
-        ("", []),
-        ("O O", []),
-        ("B-X", [("X", 0, 1)]),
-        ("O B-X I-X O", [("X", 1, 3)]),
-        ("B-X B-X", [("X", 0, 1), ("X", 1, 2)]),
-        ("B-X I-X B-X I-X", [("X", 0, 2), ("X", 2, 4)]),
-        ("I-X I-X O I-X", [("X", 0, 2), ("X", 3, 4)]),
-        ("B-X I-Y I-Y I-X", [("X", 0, 1), ("Y", 1, 3), ("X", 3, 4)]),
-        ("B-a-b I-a-b I-a", [("a-b", 0, 2), ("a", 2, 3)]),
-    ],
-)
-def test_entity_spans(labels, expected):
-    assert entity_spans(labels.split()) == expected
-
-
-@pytest.mark.parametrize(
-    ("true", "predicted", "expected"),
-    [
-        (["B-X I-X O"], ["B-X I-X O"], 1),
-        (["O O"], ["O O"], 1),  # nothing to find, and nothing found
-        (["O O"], ["O B-X"], 0),
-        (["B-X O"], ["O O"], 0),
-        (["B-X I-X"], ["B-X O"], 0),  # half an entity is none
-        (["B-X I-X"], ["B-X B-X"], 0),
-        (["B-X I-X"], ["I-X I-X"], 1),  # the same words, however begun
-        (["B-X"], ["B-Y"], 0),
-        # 3 true, 2 found, 1 of them right: precision 1/2, recall 1/3.
-        (["B-X O B-Y", "B-X"], ["B-X O O", "B-Y"], 2 / 5),
-        # Micro: by entities, not by sentences; equal places in different sentences differ.
-        (["B-X", "O", "B-X B-X B-X"], ["O", "B-X", "B-X B-X B-X"], 6 / 8),
-    ],
-)
-def test_entity_f1_by_hand(true, predicted, expected):
-    rows = [[labels.split() for labels in side] for side in (true, predicted)]
-    assert entity_f1(*rows) == pytest.approx(expected)
-
-
-def conlleval(true: list[list[str]], predicted: list[list[str]]) -> float:
-    """F1 as CoNLL's script counts it, word by word: written from its rules, not from skbert."""
-
-    def begins(before: str, label: str) -> bool:
-        return label[0] == "B" or (label[0] == "I" and before[2:] != label[2:])
-
-    def ends(label: str, after: str) -> bool:
-        return label[0] != "O" and (after[0] in "BO" or after[2:] != label[2:])
-
-    n_true = n_predicted = n_right = 0
-    for labels, guesses in zip(true, predicted, strict=True):
-        on_track = False
-        befores, afters = ["O", "O"], ["O", "O"]
-        for position, pair in enumerate(zip(labels, guesses, strict=True)):
-            is_last = position == len(labels) - 1
-            afters = ["O", "O"] if is_last else [labels[position + 1], guesses[position + 1]]
-            begin = [begins(b, label) for b, label in zip(befores, pair, strict=True)]
-            end = [ends(label, a) for label, a in zip(pair, afters, strict=True)]
-            n_true, n_predicted = n_true + begin[0], n_predicted + begin[1]
-            if begin[0] or begin[1]:
-                on_track = begin[0] and begin[1] and pair[0][2:] == pair[1][2:]
-            if end[0] or end[1]:
-                n_right += on_track and end[0] and end[1]
-                on_track = False
-            befores = list(pair)
-    return 2 * n_right / (n_true + n_predicted) if n_true + n_predicted else 1.0
-
-
-LABEL_SETS = [["O", "B-X", "I-X"], ["O", "B-X", "I-X", "B-Y", "I-Y"], ["B-X", "I-X", "I-Y"]]
-
-
-@pytest.mark.parametrize("labels", LABEL_SETS)
-def test_entity_f1_as_conll_counts(labels):
-    rng = np.random.default_rng(0)
-    scores = []
-    for _ in range(200):
-        lengths = rng.integers(0, 9, 3)
-        true = [list(rng.choice(labels, n)) for n in lengths]
-        changes = [rng.random(n) < 0.3 for n in lengths]
-        predicted = [
-            list(np.where(change, rng.choice(labels, len(row)), row).astype(str)) if row else []
-            for row, change in zip(true, changes, strict=True)
-        ]
-        scores.append(entity_f1(true, predicted))
-        assert scores[-1] == pytest.approx(conlleval(true, predicted)), (true, predicted)
-    assert len(set(scores)) > 10

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from skbert import BertClassifier, ParameterError
-from skbert._kernels.fast_layers import FastDropout
+from skbert._kernels.dropout import FastDropout
 from skbert._kernels.packing import FirstTokenLayer
 from skbert._models.state import weight_tensors
 from skbert._training import loop as training_module

@@ -1,0 +1,90 @@
+"""Rows of X → encodings, chunk by chunk; on a GPU, one chunk ahead of the computation."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+from skbert._texts.encoding import TextTokenizer, chunks
+from skbert._texts.inputs import Texts
+from skbert._texts.pairs import encode_pairs
+from skbert._texts.question_encoding import encode_questions
+from skbert._texts.windows import Encodings
+from skbert._texts.word_labels import encode_words
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+# Sentences are tokenized this many at a time.
+CHUNK_SENTENCES = 2_048
+
+
+def prefetch(
+    function: Callable[[S], T], items: Iterable[S], *, device: torch.device
+) -> Iterator[T]:
+    """Map a function over items; on CUDA one item ahead, in a thread, while the GPU computes."""
+    if device.type != "cuda":
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting: deque[Future[T]] = deque()
+        for item in items:
+            waiting.append(thread.submit(function, item))
+            if len(waiting) == 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def encoded_texts(
+    tokenizer: TextTokenizer, texts: Texts, max_length: int, device: torch.device
+) -> Iterator[Encodings]:
+    """Tokenize texts or pairs chunk by chunk."""
+
+    def encode(part: slice) -> Encodings:
+        chunk = texts.take(part)
+        if chunk.second is None:
+            return tokenizer.encode(chunk.first, max_length=max_length)
+        return encode_pairs(tokenizer, chunk.first, chunk.second, max_length=max_length)
+
+    columns = [texts.first] if texts.second is None else [texts.first, texts.second]
+    yield from prefetch(encode, chunks(*columns), device=device)
+
+
+def encoded_words(
+    tokenizer: TextTokenizer,
+    sentences: Sequence[Sequence[str]],
+    max_length: int,
+    device: torch.device,
+) -> Iterator[Encodings]:
+    """Tokenize sentences of words chunk by chunk."""
+
+    def encode(start: int) -> Encodings:
+        chunk = sentences[start : start + CHUNK_SENTENCES]
+        return encode_words(tokenizer, chunk, max_length=max_length)
+
+    yield from prefetch(encode, range(0, len(sentences), CHUNK_SENTENCES), device=device)
+
+
+def encoded_questions(
+    tokenizer: TextTokenizer,
+    questions: Texts,
+    max_length: int,
+    stride: int,
+    device: torch.device,
+) -> Iterator[Encodings]:
+    """Tokenize questions with their contexts chunk by chunk."""
+    assert questions.second is not None
+
+    def encode(part: slice) -> Encodings:
+        chunk = questions.take(part)
+        assert chunk.second is not None
+        return encode_questions(
+            tokenizer, chunk.first, chunk.second, max_length=max_length, stride=stride
+        )
+
+    yield from prefetch(encode, chunks(questions.first, questions.second), device=device)

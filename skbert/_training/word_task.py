@@ -1,0 +1,83 @@
+"""Sentences with one label a word, as a `Task` of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from skbert._inference.chunks import encoded_words
+from skbert._models.encoder import Encoder
+from skbert._texts.entities import is_bio, word_score
+from skbert._texts.windows import Encodings, concatenate, cumulative
+from skbert._texts.word_labels import piece_labels
+from skbert._training.losses import LabelledPieces
+from skbert._training.targets import label_config
+
+
+@dataclass(frozen=True)
+class WordTask:
+    """Sentences with one label a word; a `Task`."""
+
+    sentences: list[list[str]]
+    labels: list[list[Any]]
+    codes: list[NDArray[np.int64]]
+    classes: NDArray[Any]
+    weights: NDArray[np.float64]
+    strata: None = None
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """As `Task.config`."""
+        return label_config(self.classes.tolist())
+
+    def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
+        """As `Task.encode`."""
+        sentences = [self.sentences[row] for row in rows]
+        return concatenate(
+            list(encoded_words(encoder.tokenizer, sentences, max_length, encoder.device))
+        )
+
+    def objective(
+        self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device
+    ) -> LabelledPieces:
+        """As `Task.objective`."""
+        return LabelledPieces(encodings, piece_labels(encodings, self._codes(rows)), device)
+
+    def evaluate(
+        self, logits: NDArray[np.float32], encodings: Encodings, rows: NDArray[np.int64]
+    ) -> tuple[float, float]:
+        """As `Task.evaluate`."""
+        of_words = logits[encodings.first_pieces]
+        codes = self._codes(rows)
+        loss = -log_softmax(of_words, axis=1)[np.arange(len(codes)), codes].mean()
+        bounds = cumulative([len(self.sentences[row]) for row in rows])
+        predicted = split_sentences(self.classes[of_words.argmax(1)], bounds)
+        true = [self.labels[row] for row in rows]
+        return word_score(true, list(predicted), label_metric(self.classes)), float(loss)
+
+    def _codes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.concatenate([self.codes[row] for row in rows])
+
+
+def label_metric(classes: NDArray[Any]) -> str:
+    return "entity_f1" if is_bio(classes.tolist()) else "token_accuracy"
+
+
+def split_sentences(rows: NDArray[Any], bounds: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Cut rows of words into one array a sentence."""
+    return object_array([rows[start:stop] for start, stop in pairwise(bounds)])
+
+
+def object_array(items: list[Any]) -> NDArray[np.object_]:
+    """Return an array of one item a cell, even where all are equally long."""
+    result = np.empty(len(items), dtype=object)
+    for position, item in enumerate(items):
+        result[position] = item
+    return result
