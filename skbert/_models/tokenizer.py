@@ -129,7 +129,8 @@ def _keep_settings_of_config(
     """Take over from the loaded tokenizer what tokenizer_config.json decides."""
     own = tokenizer.backend_tokenizer
     if _are_both(meant["normalizer"], loaded["normalizer"], "BertNormalizer"):
-        backend.normalizer = own.normalizer
+        for setting in ("lowercase", "strip_accents", "handle_chinese_chars"):
+            setattr(backend.normalizer, setting, loaded["normalizer"][setting])
     if _are_both(meant["pre_tokenizer"], loaded["pre_tokenizer"], "ByteLevel"):
         backend.pre_tokenizer.add_prefix_space = loaded["pre_tokenizer"]["add_prefix_space"]
     asked = {"add_bos_token", "add_eos_token"} & getattr(tokenizer, "init_kwargs", {}).keys()
