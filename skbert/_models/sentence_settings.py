@@ -119,8 +119,8 @@ class OwnPrompt:
     file: Path
 
 
-def own_prompt(folder: Path) -> OwnPrompt:
-    """Return the checkpoint's default prompt.
+def own_prompt(folder: Path, *, kind: str = "SentenceTransformer") -> OwnPrompt:
+    """Return the default prompt of a checkpoint of this kind, "" for one of another kind.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def own_prompt(folder: Path) -> OwnPrompt:
     content = read_json(file)
     name = content.get("default_prompt_name")
     prompts = content.get("prompts") or {}
-    if name is None or not is_sentence_encoder(folder):
+    if name is None or model_kind(folder) != kind:
         return OwnPrompt("", file)
     if not isinstance(prompts, dict) or (name not in prompts and name not in EMPTY_PROMPTS):
         raise CheckpointError(
@@ -157,8 +157,12 @@ def is_sentence_encoder(folder: Path) -> bool:
     sentence-transformers takes only the transformer of its other kinds: `CrossEncoder`,
     `SparseEncoder`, `MultiVectorEncoder`.
     """
-    kind = read_json(folder / CHECKPOINT_FILE).get("model_type", "SentenceTransformer")
-    return bool(kind == "SentenceTransformer")
+    return model_kind(folder) == "SentenceTransformer"
+
+
+def model_kind(folder: Path) -> str:
+    """Return the name of sentence-transformers' class that a checkpoint is for."""
+    return str(read_json(folder / CHECKPOINT_FILE).get("model_type", "SentenceTransformer"))
 
 
 def truncated_size(folder: Path) -> int | None:

@@ -118,8 +118,11 @@ def restore_from_file(tokenizer: Any, said: dict[str, Any], file: Path) -> None:
     _add_missing_tokens(backend, tokenizer.backend_tokenizer)
     backend.encode_special_tokens = tokenizer.backend_tokenizer.encode_special_tokens
     tokenizer._tokenizer = backend
+    setattr(tokenizer, NOT_OF_ITS_CLASS, True)
 
 
+# Set on a tokenizer that its class would build otherwise from the same vocabulary.
+NOT_OF_ITS_CLASS = "_skbert_not_of_its_class"
 PARTS = ("model", "normalizer", "pre_tokenizer", "post_processor", "added_tokens")
 
 
@@ -156,6 +159,7 @@ def read_lower_case(tokenizer: Any) -> None:
     steps = _steps(backend.normalizer)
     if not any(isinstance(step, normalizers.Lowercase) for step in steps):
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+        setattr(tokenizer, NOT_OF_ITS_CLASS, True)
 
 
 def _steps(normalizer: Any) -> list[Any]:
@@ -165,3 +169,26 @@ def _steps(normalizer: Any) -> list[Any]:
     return (
         [normalizer[number] for number in range(len(normalizer))] if is_sequence else [normalizer]
     )
+
+
+def readable_elsewhere(settings: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """Return a tokenizer_config.json that transformers 4 and 5 read alike.
+
+    Parameters
+    ----------
+    settings : dict
+        What transformers 5 writes there.
+    tokenizer : transformers tokenizer
+        What was saved.
+    """
+    is_own = getattr(tokenizer, NOT_OF_ITS_CLASS, False)
+    if is_own or settings.get("tokenizer_class") == "TokenizersBackend":
+        # Both read tokenizer.json as it is under this name.
+        settings = {**settings, "tokenizer_class": "PreTrainedTokenizerFast"}
+    if is_own:
+        settings = {**settings, "model_input_names": list(tokenizer.model_input_names)}
+    if isinstance(tokens := settings.get("extra_special_tokens"), list):
+        # transformers 4 expects names for these; both read a list under its older name.
+        settings = {**settings, "additional_special_tokens": tokens}
+        del settings["extra_special_tokens"]
+    return settings

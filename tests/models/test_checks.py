@@ -71,7 +71,7 @@ class TestConfiguration:
         (folder / "config.json").write_text(content)
         with pytest.raises(CheckpointError, match=r"config\.json") as caught:
             BertEmbedder(str(folder)).fit(["a"])
-        assert "tokenizer" not in str(caught.value)
+        assert "tokenizer" not in str(caught.value).replace(str(folder), "")
 
     @pytest.mark.parametrize("kind", ["relative_key", "relative_key_query"])
     def test_relative_positions(self, folder, kind):
@@ -86,8 +86,8 @@ class TestConfiguration:
 
     def test_code_of_the_checkpoints_own_is_not_carried_on(self, folder, tmp_path):
         edit(folder / "config.json", auto_map={"AutoModel": "mine.Model"})
+        classifier = BertClassifier(str(folder), min_steps=1, max_epochs=1)
         with pytest.warns(CheckpointWarning, match="auto_map"):
-            classifier = BertClassifier(str(folder), min_steps=1, max_epochs=1)
             classifier.fit(["a", "b"], [0, 1])
         classifier.save_pretrained(tmp_path / "saved")
         assert "auto_map" not in json.loads((tmp_path / "saved" / "config.json").read_text())
