@@ -19,7 +19,6 @@ from skbert._estimators.saved_classes import restored_classes, saved_classes
 from skbert._exceptions import CheckpointError, CheckpointWarning, stacklevel_of_caller
 from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._models.cross_encoder import (
-    IDENTITY,
     own_activation,
     warn_of_cross_encoders_prompt,
     with_activation,
@@ -172,7 +171,7 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
     }
 
     # What a cross-encoder of sentence-transformers does with the head's outputs.
-    _activation: str = IDENTITY
+    _activation: str | None = None
 
     def __init__(
         self,
@@ -266,7 +265,7 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
             fitted={
                 **_labels(classes, multilabel, columns),
                 "_reads_pairs": texts.are_pairs,
-                "_activation": IDENTITY,
+                "_activation": None,
             },
             data=callback_data(X, y, sample_weight),
         )
@@ -366,7 +365,7 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         warn_of_cross_encoders_prompt(folder)
         path = own_activation(folder, config)
         usual = "Sigmoid" if config.problem_type == "multi_label_classification" else "Softmax"
-        if path.rpartition(".")[2] not in ("Identity", usual):
+        if path is not None and path.rpartition(".")[2] != usual:
             warnings.warn(
                 f"{self.model!r} is a cross-encoder whose numbers pass through {path}. "
                 f"predict_proba gives probabilities ({usual.lower()}) instead.",

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from skbert._estimators.fine_tuned import FineTunedEstimator
 from skbert._exceptions import CheckpointError
 from skbert._models.cross_encoder import (
-    IDENTITY,
     activated,
     own_activation,
     warn_of_cross_encoders_prompt,
@@ -150,7 +149,7 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
     """
 
     # What a cross-encoder of sentence-transformers does with the head's output.
-    _activation: str = IDENTITY
+    _activation: str | None = None
 
     @with_callbacks
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BertRegressor:
@@ -187,7 +186,7 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
                 "target_scale_": scale,
                 "_one_dimensional": values.ndim == 1,
                 "_reads_pairs": texts.are_pairs,
-                "_activation": IDENTITY,
+                "_activation": None,
             },
             data=callback_data(X, y, sample_weight),
         )

@@ -133,6 +133,11 @@ def check_vocabulary(tokenizer: Any, folder: Path) -> None:
 MOST_SPECIAL_TOKENS = 5_000
 
 
+# Set on a tokenizer: the largest number in its vocabulary, read from its file. To ask the tokenizer
+# for its vocabulary takes as long as all other checks together.
+LAST_NUMBER = "_skbert_last_number"
+
+
 def check_token_ids(tokenizer: Any, model: Any) -> None:
     """Refuse a tokenizer with tokens that the model has no embedding of.
 
@@ -144,8 +149,11 @@ def check_token_ids(tokenizer: Any, model: Any) -> None:
     rows = getattr(model.get_input_embeddings(), "weight", None)
     if rows is None:
         return
-    n_rows = len(rows)
-    vocabulary = tokenizer.backend_tokenizer.get_vocab()
+    n_rows, backend = len(rows), tokenizer.backend_tokenizer
+    last = getattr(tokenizer, LAST_NUMBER, n_rows)
+    if max([last, *backend.get_added_tokens_decoder()]) < n_rows:
+        return
+    vocabulary = backend.get_vocab()
     beyond = {token: number for token, number in vocabulary.items() if number >= n_rows}
     if beyond:
         token = min(beyond, key=beyond.__getitem__)

@@ -25,8 +25,8 @@ SIGMOID = "torch.nn.modules.activation.Sigmoid"
 OLD_KEY = "sbert_ce_default_activation_function"
 
 
-def own_activation(folder: Path, config: Any) -> str:
-    """Return the activation that a checkpoint's numbers are made with.
+def own_activation(folder: Path, config: Any) -> str | None:
+    """Return the activation that a checkpoint's numbers are made with; None for no other.
 
     Parameters
     ----------
@@ -52,11 +52,11 @@ def own_activation(folder: Path, config: Any) -> str:
         path = None
     if path is not None:
         activation(path, file)  # refuses what is none
-        return path
+        return None if path.endswith(".Identity") else path
     if config.num_labels > 1 or config.problem_type == "regression":
-        return IDENTITY
+        return None
     if hasattr(config, "skbert"):  # saved before activations were written
-        return IDENTITY
+        return None
     if not _is_marked(folder, config):
         warnings.warn(
             f"{folder / 'config.json'} does not say whether the model is a cross-encoder, whose "
@@ -105,16 +105,16 @@ def warn_of_cross_encoders_prompt(folder: Path) -> None:
         )
 
 
-def with_activation(config: Any, path: str) -> Any:
+def with_activation(config: Any, path: str | None) -> Any:
     """Write an activation where `CrossEncoder` looks for it."""
     vars(config).pop(OLD_KEY, None)
-    config.sentence_transformers = {"activation_fn": path}
+    config.sentence_transformers = {"activation_fn": path or IDENTITY}
     return config
 
 
-def activated(values: NDArray[np.float64], path: str) -> NDArray[np.float64]:
+def activated(values: NDArray[np.float64], path: str | None) -> NDArray[np.float64]:
     """Apply an activation to a head's outputs, (n_texts, n_outputs)."""
-    if path == IDENTITY:
+    if path is None:
         return values
     layer = activation(path, Path("config.json"))
     with torch.inference_mode():

@@ -17,7 +17,7 @@ from typing import Any
 from tokenizers import Tokenizer, normalizers
 
 from skbert._exceptions import CheckpointError
-from skbert._models.checks import check_vocabulary, warn_of_own_code
+from skbert._models.checks import LAST_NUMBER, check_vocabulary, warn_of_own_code
 from skbert._models.foreign import checkpoint_errors, quiet_transformers
 from skbert._models.json_files import read_json
 from skbert._models.modules import model_folder
@@ -73,6 +73,7 @@ def load_tokenizer(folder: Path, config: Any = None) -> Any:
         )
     if said:
         restore_from_file(tokenizer, said, file)
+        setattr(tokenizer, LAST_NUMBER, _last_number(said))
     if read_settings(folder).do_lower_case:
         read_lower_case(tokenizer)
     check_vocabulary(tokenizer, folder)
@@ -139,6 +140,12 @@ def _keep_settings_of_config(
     asked = {"add_bos_token", "add_eos_token"} & getattr(tokenizer, "init_kwargs", {}).keys()
     if meant["post_processor"] is None or asked:
         backend.post_processor = own.post_processor
+
+
+def _last_number(said: dict[str, Any]) -> int:
+    """Return the largest number of a token in a tokenizer.json, but for added tokens."""
+    vocabulary = said["model"]["vocab"]
+    return max(vocabulary.values() if isinstance(vocabulary, dict) else [len(vocabulary) - 1])
 
 
 def _are_both(one: dict[str, Any] | None, other: dict[str, Any] | None, kind: str) -> bool:
