@@ -19,6 +19,7 @@
         ├── TruncationWarning       the end of some texts was not read
         ├── InterruptedTrainingWarning   Ctrl-C ended a `fit` before its last epoch
         ├── CheckpointWarning       the checkpoint asks for something that is not applied
+        ├── LabelWarning            the labels of words may mean something else than is assumed
         └── CompletenessWarning     attributions do not sum to what they explain
 """
 
@@ -86,6 +87,10 @@ class InterruptedTrainingWarning(SkbertWarning):
 
 class CheckpointWarning(SkbertWarning):
     """The checkpoint's own files ask for a step that skbert does not apply."""
+
+
+class LabelWarning(SkbertWarning):
+    """No label of words, or another one than the others suggest, is outside all entities."""
 
 
 class CompletenessWarning(SkbertWarning):

@@ -195,7 +195,7 @@ class TokenImportanceDisplay:
             max_steps=int(max_steps),
             max_tokens=encoder.max_tokens,
         )
-        words = example.words(encoder.tokenizer)
+        words = example.words()
         display = cls(
             texts=example.texts,
             words=words,

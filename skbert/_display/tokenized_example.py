@@ -74,11 +74,11 @@ class TokenizedExample:
         ids = self.encodings.ids[self.tokens_of(window)].tolist()
         return [str(tokenizer.backend.id_to_token(index)) for index in ids]
 
-    def words(self, tokenizer: TextTokenizer) -> list[Word]:
-        """Split the texts, whole ones, into words as the tokenizer does."""
+    def words(self) -> list[Word]:
+        """Split the texts, whole ones, into words."""
         return [
             Word(text, *span)
-            for text, spans in enumerate(split_words(tokenizer, self.texts))
+            for text, spans in enumerate(split_words(self.texts))
             for span in spans
         ]
 

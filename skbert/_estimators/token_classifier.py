@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,17 +12,28 @@ from scipy.special import softmax
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._estimators.fine_tuned import FineTunedEstimator
-from skbert._exceptions import InputError
+from skbert._estimators.parameters import Rule, is_integer
+from skbert._exceptions import InputError, LabelWarning, stacklevel_of_caller
 from skbert._inference.chunks import encoded_words
 from skbert._inference.progress import progress_bar
-from skbert._texts.entities import Entity, entity_spans, word_score
+from skbert._models.checkpoint import DEFAULT_MODEL
+from skbert._texts.entities import (
+    Entity,
+    Scheme,
+    entity_spans,
+    find_scheme,
+    is_outside,
+    marks_entities,
+    unread_labels,
+    word_score,
+)
 from skbert._texts.inputs import check_texts
 from skbert._texts.windows import cumulative
 from skbert._texts.word_boundaries import split_words
 from skbert._texts.words import check_sentences, check_word_labels, flat_labels
 from skbert._training.callbacks import callback_data, with_callbacks
 from skbert._training.targets import reorder, sorted_classes
-from skbert._training.word_task import WordTask, label_metric, object_array, split_sentences
+from skbert._training.word_task import WordTask, object_array, split_sentences
 
 
 class BertTokenClassifier(FineTunedEstimator):
@@ -43,6 +55,8 @@ class BertTokenClassifier(FineTunedEstimator):
         Most word pieces that are read at once, special tokens included; by default what the
         checkpoint's own files say (256 for the default model). Longer sentences are read in
         overlapping windows.
+    outside : str, int or None, default="O"
+        The label of words that are outside all entities; None where every word is part of one.
     max_epochs : int, default=3
         Times that every text is read in training; more where `min_steps` asks for it.
     min_steps : int, default=200
@@ -100,7 +114,11 @@ class BertTokenClassifier(FineTunedEstimator):
     classes_ : ndarray, shape (n_classes,)
         Sorted labels.
     metric_ : {"entity_f1", "token_accuracy"}
-        What `score` computes: F1 of entities where the labels are B-…, I-… and O, else accuracy.
+        What `score` computes: F1 of entities where the labels are written in a scheme, else
+        accuracy.
+    scheme_ : {"BIO", "IOE", "BIOES", "BILOU", "BMEWO"} or None
+        How the labels mark entities: with a letter before or behind "-" or "_". None for plain
+        labels.
     n_iter_ : int
         Epochs that were run.
     loss_curve_ : list of float
@@ -149,8 +167,72 @@ class BertTokenClassifier(FineTunedEstimator):
     ['B-PER', 'O', 'B-LOC']
     """
 
+    _rules: ClassVar[Mapping[str, Rule]] = {
+        **FineTunedEstimator._rules,
+        "outside": Rule(
+            lambda value: value is None or isinstance(value, str) or is_integer(value),
+            "None or a label, as str or integer",
+        ),
+    }
     _auto_class: ClassVar[str] = "AutoModelForTokenClassification"
     _reads_first_tokens: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        revision: str | None = None,
+        max_length: int | None = None,
+        outside: str | int | None = "O",
+        max_epochs: int = 3,
+        min_steps: int = 200,
+        learning_rate: float = 5e-5,
+        weight_decay: float = 0.01,
+        warmup_fraction: float = 0.1,
+        layer_decay: float = 1.0,
+        train_batch_size: int = 16,
+        gradient_accumulation: int = 1,
+        max_grad_norm: float | None = 1.0,
+        dropout: float | None = None,
+        freeze: str | int | None = None,
+        gradient_checkpointing: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_epochs_no_change: int = 2,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        batch_size: int | str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            model,
+            revision=revision,
+            max_length=max_length,
+            max_epochs=max_epochs,
+            min_steps=min_steps,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_fraction=warmup_fraction,
+            layer_decay=layer_decay,
+            train_batch_size=train_batch_size,
+            gradient_accumulation=gradient_accumulation,
+            max_grad_norm=max_grad_norm,
+            dropout=dropout,
+            freeze=freeze,
+            gradient_checkpointing=gradient_checkpointing,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_epochs_no_change=n_epochs_no_change,
+            warm_start=warm_start,
+            random_state=random_state,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+        )
+        self.outside = outside
 
     def _check_X(self, X: Any, *, reset: bool) -> list[list[str]]:
         """Turn X into sentences: the one hook through which all input comes."""
@@ -188,8 +270,11 @@ class BertTokenClassifier(FineTunedEstimator):
         columns = self._head_columns([str(name) for name in classes.tolist()])
         of_head = codes if columns is None else columns[codes]
         in_head = np.array(reorder(classes, columns), dtype=classes.dtype)
-        task = WordTask(sentences, labels, np.split(of_head, bounds[1:-1]), in_head, weights)
-        self._fit_task(task, fitted=_labels(classes, columns), data=callback_data(X, y, None))
+        scheme = find_scheme(classes.tolist(), self.outside)
+        _warn_of_other_label(classes.tolist(), scheme)
+        of_words = np.split(of_head, bounds[1:-1])
+        task = WordTask(sentences, labels, of_words, in_head, weights, scheme)
+        self._fit_task(task, self._labels(classes, columns), callback_data(X, y, None))
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.object_]:
@@ -233,19 +318,24 @@ class BertTokenClassifier(FineTunedEstimator):
         Parameters
         ----------
         texts : sequence of str, or one-column frame, of length n_texts
-            Texts, which are split into words as the checkpoint's tokenizer does.
+            Texts, which are split into words at spaces, punctuation and CJK characters.
 
         Returns
         -------
         entities : list of list of Entity
-            For each text its entities in order, each an exact slice of it. Neighbouring words of
-            one kind are one entity, if none of them has a label that begins with "B-"; the label
-            "O" is no entity.
+            For each text its entities in order, each an exact slice of it, as `scheme_` has them.
+            Of plain labels, neighbouring words of one label are one entity.
+
+        Warns
+        -----
+        LabelWarning
+            If no label is `outside`, so that every word becomes a part of an entity.
         """
         check_is_fitted(self)
         self._check_params()
+        _warn_of_no_outside(self.classes_.tolist(), self.outside)
         clean, _ = check_texts(texts)
-        spans = split_words(self._loaded().tokenizer, clean)
+        spans = split_words(clean)
         words = [
             [text[start:end] for start, end in of_text]
             for text, of_text in zip(clean, spans, strict=True)
@@ -268,13 +358,16 @@ class BertTokenClassifier(FineTunedEstimator):
         Returns
         -------
         score : float
-            Micro-averaged F1 of whole entities (as CoNLL's evaluation counts them), or the
-            accuracy of words.
+            Micro-averaged F1 of whole entities, as seqeval counts them in the scheme of the labels
+            (for BIO that is CoNLL's evaluation), or the accuracy of words.
         """
         check_is_fitted(self)
         true = check_word_labels(y, self._check_X(X, reset=False))
         predicted = self.predict(X)
-        return word_score(true, list(predicted), self.metric_)
+        return word_score(self.classes_.tolist(), self._scheme())(true, list(predicted))
+
+    def _scheme(self) -> Scheme:
+        return find_scheme(self.classes_.tolist(), self.outside)
 
     def _probabilities(self, sentences: Sequence[Sequence[str]]) -> NDArray[np.object_]:
         encoder = self._loaded()
@@ -296,12 +389,6 @@ class BertTokenClassifier(FineTunedEstimator):
         self, text: str, spans: list[tuple[int, int]], probabilities: NDArray[np.float64]
     ) -> list[Entity]:
         best = probabilities.argmax(1)
-        labels = [str(label) for label in self.classes_[best]]
-        # Plain labels: neighbours of one label belong together.
-        labels = [
-            label if label == "O" or label.startswith(("B-", "I-")) else f"I-{label}"
-            for label in labels
-        ]
         best_probability = probabilities.max(1) if len(spans) else np.empty(0)
         return [
             Entity(
@@ -311,18 +398,31 @@ class BertTokenClassifier(FineTunedEstimator):
                 spans[stop - 1][1],
                 float(best_probability[first:stop].mean()),
             )
-            for kind, first, stop in entity_spans(labels)
+            for kind, first, stop in entity_spans(self.classes_[best].tolist(), self._scheme())
         ]
 
     def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
+        self.outside = extras.get("outside", self.outside) if self.outside == "O" else self.outside
         if "classes" in extras:
-            return _labels(np.array(extras["classes"], dtype=extras["classes_dtype"]), None)
+            return self._labels(np.array(extras["classes"], dtype=extras["classes_dtype"]), None)
         names = np.array([config.id2label[j] for j in range(config.num_labels)], dtype=object)
         order = np.argsort(names.astype(str), kind="stable")
-        return _labels(names[order], order)
+        return self._labels(names[order], order)
+
+    def _labels(self, classes: NDArray[Any], columns: Any) -> dict[str, Any]:
+        """Return the fitted attributes that the labels decide."""
+        scheme = find_scheme(classes.tolist(), self.outside)
+        scored = marks_entities(classes.tolist(), scheme)
+        return {
+            "classes_": classes,
+            "metric_": "entity_f1" if scored else "token_accuracy",
+            "scheme_": scheme.name,
+            "_columns": columns,
+            "_reads_pairs": None,
+        }
 
     def _extras(self) -> dict[str, Any]:
-        extras = super()._extras()
+        extras = {**super()._extras(), "outside": self.outside}
         if self._columns is None:  # numbers are to stay numbers
             dtype = self.classes_.dtype.str if self.classes_.dtype.kind in "iufb" else "O"
             extras |= {"classes": self.classes_.tolist(), "classes_dtype": dtype}
@@ -334,10 +434,25 @@ class BertTokenClassifier(FineTunedEstimator):
         return tags
 
 
-def _labels(classes: NDArray[Any], columns: Any) -> dict[str, Any]:
-    return {
-        "classes_": classes,
-        "metric_": label_metric(classes),
-        "_columns": columns,
-        "_reads_pairs": None,
-    }
+def _warn_of_other_label(classes: list[Any], scheme: Scheme) -> None:
+    """Warn of a single label that does not fit the scheme: it may be the one for outside."""
+    others = unread_labels(classes, scheme) if scheme.name is not None else []
+    if len(others) == 1:
+        warnings.warn(
+            f"All labels but {others[0]!r} are written in the scheme {scheme.name}. If it marks "
+            f"words outside all entities, pass outside={others[0]!r}: now it is an entity, and "
+            "`score` is the accuracy of words.",
+            LabelWarning,
+            stacklevel=stacklevel_of_caller(),
+        )
+
+
+def _warn_of_no_outside(classes: list[Any], outside: Any) -> None:
+    if outside is not None and not any(is_outside(label, outside) for label in classes):
+        warnings.warn(
+            f"outside={outside!r} is none of the labels {classes[:10]}, so every word becomes a "
+            "part of an entity. Pass the label of words outside all entities as outside=..., or "
+            "outside=None if there is none.",
+            LabelWarning,
+            stacklevel=stacklevel_of_caller(),
+        )

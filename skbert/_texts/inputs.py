@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,7 @@ def check_texts(X: Any, *, missing: str = "error") -> tuple[list[str], NDArray[n
     if missing == "error" and is_missing.any():
         raise InputError(
             _some_missing("X", is_missing) + 'Use missing="empty" to read them as empty texts, '
-            'missing="zero" to give them zero vectors, or fill them in, e.g. X.fillna("").'
+            f'missing="zero" to give them zero vectors, or fill them in, e.g. {_filled(X)}.'
         )
     texts = [
         "" if missing_here else value
@@ -112,7 +112,7 @@ def check_texts_or_pairs(X: Any) -> Texts:
         if is_missing.any():
             raise InputError(
                 _some_missing(name, is_missing)
-                + 'Fill them in, e.g. X.fillna(""), or leave these rows out.'
+                + f"Fill them in, e.g. {_filled(X)}, or leave these rows out."
             )
         _check_all_str(values, "X[{}]" if len(columns) == 1 else f"X[{{}}][{position}]")
     return Texts(*columns)
@@ -128,10 +128,11 @@ def _to_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
     if hasattr(X, "shape") and hasattr(X, "columns"):
         check_columns(X.shape[1], tuple(X.shape))
         return [list(to_list(column)) for column in _frame_columns(X)]
-    if isinstance(X, list | tuple):
-        return _split_rows(list(X), check_columns)
+    refuse_datasets(X, "X")
     if _is_column(X):
         return [list(to_list(X))]
+    if isinstance(X, Sequence) and not isinstance(X, bytearray | memoryview):
+        return _split_rows(list(X), check_columns)
     if isinstance(X, dict | set | frozenset) or not hasattr(X, "__array__"):
         raise InputError(
             f"X is of type {type(X).__name__}, expected a list, an array, or a column of texts. "
@@ -147,11 +148,32 @@ def _frame_columns(frame: Any) -> list[Any]:
 
 
 def to_list(container: Any) -> Any:
-    """Return a pyarrow, pandas, polars or numpy column as a list; anything else as it is."""
+    """Return a column or sequence, of whatever package, as a list; anything else as it is."""
     for method in ("to_pylist", "to_list", "tolist"):
         if hasattr(container, method):
             return getattr(container, method)()
-    return container
+    is_text = isinstance(container, str | bytes | bytearray | memoryview)
+    return list(container) if isinstance(container, Sequence) and not is_text else container
+
+
+def refuse_datasets(container: Any, name: str) -> None:
+    """Refuse a ``Dataset`` or ``DatasetDict`` of Hugging Face's datasets, naming a column of it.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+    """
+    split = next(iter(container.values()), None) if isinstance(container, dict) else container
+    if not (hasattr(split, "column_names") and hasattr(split, "features")):
+        return
+    place = f"[{next(iter(container))!r}]" if isinstance(container, dict) else ""
+    columns = list(split.column_names)  # type: ignore[union-attr]
+    column = "text" if "text" in columns or not columns else columns[0]
+    raise InputError(
+        f"{name} is a {type(container).__name__} with the columns {columns}, expected one column. "
+        f'Choose it: ds{place}["{column}"].'
+    )
 
 
 def _array_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
@@ -186,7 +208,11 @@ def _split_rows(rows: list[Any], check_columns: ColumnCheck) -> list[list[Any]]:
 
 
 def _is_row(value: Any) -> bool:
-    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1
+    return isinstance(value, Sequence) and not isinstance(
+        value, str | bytes | bytearray | memoryview
+    )
 
 
 def _refuse_two_columns_as_rows(rows: list[Any]) -> None:
@@ -199,6 +225,20 @@ def _refuse_two_columns_as_rows(rows: list[Any]) -> None:
             "a sample. For pairs of texts pass list(zip(first, second)), or a frame with two "
             "columns."
         )
+
+
+def _filled(X: Any) -> str:
+    """Return code that fills missing values in, for a container like X."""
+    kind = type(X).__module__.partition(".")[0]
+    if kind == "pandas":
+        dtypes = X.dtypes if hasattr(X, "columns") else [X.dtype]
+        is_categorical = any(str(dtype) == "category" for dtype in dtypes)
+        return 'X.astype(object).fillna("")' if is_categorical else 'X.fillna("")'
+    if kind == "polars":
+        return 'X.fill_null("")'
+    if kind == "pyarrow":
+        return 'pyarrow.compute.fill_null(X, "")'
+    return '["" if text is None else text for text in X]'
 
 
 def _is_column(value: Any) -> bool:

@@ -22,8 +22,9 @@ from tokenizers import Tokenizer
 SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], np.uint32)
 # Skin tones: they belong to the emoji before them, as combining marks to their letter.
 EMOJI_MODIFIERS = range(0x1F3FB, 0x1F400)
-# Below are Latin letters, digits and punctuation; U+00AD is the soft hyphen.
-FIRST_MARK, SOFT_HYPHEN = 0x300, 0xAD
+# All marks, control and invisible characters but these are from U+0300 on.
+LOW_CONTROLS = np.array([*range(0x20), *range(0x7F, 0xA0), 0xAD], np.uint32)
+FIRST_MARK = 0x300
 
 
 def untrimmed(backend: Tokenizer) -> Tokenizer:
@@ -141,7 +142,7 @@ def _is_mark(character: str) -> bool:
 
 def _in_category(codes: NDArray[np.uint32], *categories: str) -> NDArray[np.bool_]:
     """Return which code points are of some of Unicode's categories."""
-    rare = (codes >= FIRST_MARK) | (codes == SOFT_HYPHEN) | (codes < ord(" "))
+    rare = (codes >= FIRST_MARK) | np.isin(codes, LOW_CONTROLS)
     if not rare.any():
         return np.zeros(len(codes), bool)
     found = [code for code in np.unique(codes[rare]).tolist() if _category(code) in categories]

@@ -9,7 +9,13 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from skbert._exceptions import InputError
-from skbert._texts.inputs import Texts, check_texts_or_pairs, is_missing_value, to_list
+from skbert._texts.inputs import (
+    Texts,
+    check_texts_or_pairs,
+    is_missing_value,
+    refuse_datasets,
+    to_list,
+)
 from skbert._texts.offsets import is_blank
 
 ANSWER_FORMS = (
@@ -76,6 +82,7 @@ def check_answers(y: Any, n_questions: int) -> list[Gold]:
     """
     if y is None:
         raise InputError("This estimator requires y to be passed, but the target y is None.")
+    refuse_datasets(y, "y")
     y = to_list(y)
     if isinstance(y, str | Mapping) or not isinstance(y, Sequence):
         raise InputError(f"y is of type {type(y).__name__}, expected a list, each {ANSWER_FORMS}.")

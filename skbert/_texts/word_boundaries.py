@@ -1,9 +1,9 @@
 """Plain texts → words: where each begins and ends.
 
 What a tokenizer calls a word may hold a space before it, the full stop behind it, or a whole
-Chinese sentence. So its words are cut further, as BERT's own tokenizer cuts: at punctuation and
-around CJK characters, each of which is a word
-(https://github.com/google-research/bert, ``tokenization.py``)::
+Chinese sentence, or end in the middle of an accented letter. So texts are cut as BERT's own
+tokenizer cuts them, for every model: at spaces, at punctuation and around CJK characters, each of
+which is a word (https://github.com/google-research/bert, ``tokenization.py``)::
 
     "(Rome, Ada)"    ( Rome , Ada )
     "我住在柏林"      我 住 在 柏 林
@@ -14,7 +14,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from skbert._texts.encoding import TextTokenizer
 from skbert._texts.offsets import whole_characters, without_blanks
 
 # ASCII characters that are no letters or digits, "$" and "^" among them, as BERT has it.
@@ -31,40 +30,22 @@ CJK_BLOCKS = (
 )
 
 
-def split_words(tokenizer: TextTokenizer, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+def split_words(texts: Sequence[str]) -> list[list[tuple[int, int]]]:
     """Split plain texts into words; return where each begins and ends."""
-    result = []
-    tokenized = tokenizer.tokenize(texts, with_offsets=True, special_tokens=False)
-    for text, tokens in zip(texts, tokenized, strict=True):
-        assert tokens.offsets is not None
-        assert tokens.word_ids is not None
-        spans: dict[int, tuple[int, int]] = {}
-        for word, (start, end) in zip(tokens.word_ids, tokens.offsets.tolist(), strict=True):
-            if word is not None and start < end:
-                first, last = spans.get(word, (start, end))
-                spans[word] = min(first, start), max(last, end)
-        result.append(_in_order(_cut(text, *span) for span in spans.values()))
-    return result
+    return [list(_cut(text)) for text in texts]
 
 
-def _in_order(words: Iterator[Iterator[tuple[int, int]]]) -> list[tuple[int, int]]:
-    """Return words whose characters are those of no earlier one."""
-    result: list[tuple[int, int]] = []
-    for of_word in words:
-        result += [span for span in of_word if not result or span[0] >= result[-1][1]]
-    return result
-
-
-def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Cut what a tokenizer calls a word at spaces, punctuation and CJK characters."""
-    word = start
-    for place in range(start, end + 1):
-        alone = place < end and _stands_alone(text[place])
-        if place == end or alone or text[place].isspace():
-            yield from _trimmed(text, word, place)
-            word = place + (place < end)
+def _cut(text: str) -> Iterator[tuple[int, int]]:
+    """Cut a text at spaces, punctuation and CJK characters."""
+    start = 0
+    for place, character in enumerate(text):
+        alone = _stands_alone(character)
+        if alone or character.isspace():
+            yield from _trimmed(text, start, place)
+            start = place + 1
         if alone:
             yield whole_characters(text, place, place + 1)
+    yield from _trimmed(text, start, len(text))
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

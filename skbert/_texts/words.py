@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skbert._exceptions import InputError
-from skbert._texts.inputs import is_missing_value, to_list
+from skbert._texts.inputs import is_missing_value, refuse_datasets, to_list
 
 
 def check_sentences(X: Any) -> list[list[str]]:
@@ -93,6 +93,7 @@ def flat_labels(labels: Sequence[Sequence[Any]]) -> NDArray[Any]:
 
 def _rows(container: Any, name: str, expected: str) -> list[list[Any]]:
     """Read a column of sequences as lists."""
+    refuse_datasets(container, name)
     if isinstance(container, str | bytes | dict | set):
         raise InputError(
             f"{name} is of type {type(container).__name__}, expected {expected}: a list of lists."

@@ -15,7 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from skbert._exceptions import InputError
-from skbert._texts.inputs import is_missing_value
+from skbert._texts.inputs import is_missing_value, refuse_datasets, to_list
 from skbert._training.losses import RowLoss, binary_cross_entropy, cross_entropy, squared_error
 
 
@@ -67,6 +67,7 @@ def check_classes(y: Any) -> tuple[NDArray[Any], NDArray[Any], bool]:
     InputError
         If there is only one class, or a label is missing.
     """
+    y = _readable(y)
     _refuse_missing_labels(y)
     if type_of_target(y, input_name="y") == "multilabel-indicator":
         indicator = y.toarray() if sparse.issparse(y) else np.asarray(y)
@@ -98,6 +99,13 @@ def sorted_classes(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64
             "Convert them, e.g. with str()."
         ) from error
     return classes, codes.astype(np.int64)
+
+
+def _readable(y: Any) -> Any:
+    """Return sequences of other packages as lists, which scikit-learn reads."""
+    refuse_datasets(y, "y")
+    known = hasattr(y, "__array__") or sparse.issparse(y) or isinstance(y, list | tuple)
+    return y if known else to_list(y)
 
 
 def _refuse_missing_labels(y: Any) -> None:
@@ -167,7 +175,7 @@ def check_numbers(y: Any) -> NDArray[np.float64]:
     if y is None:
         raise InputError("This estimator requires y to be passed, but the target y is None.")
     try:
-        values = np.asarray(y, dtype=np.float64)
+        values = np.asarray(_readable(y), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"y must hold numbers only ({error}). Use BertClassifier for labels."

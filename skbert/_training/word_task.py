@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 
 from skbert._inference.chunks import encoded_words
 from skbert._models.encoder import Encoder
-from skbert._texts.entities import is_bio, word_score
+from skbert._texts.entities import Scheme, word_score
 from skbert._texts.windows import Encodings, concatenate, cumulative
 from skbert._texts.word_labels import piece_labels
 from skbert._training.losses import LabelledPieces
@@ -30,6 +30,7 @@ class WordTask:
     codes: list[NDArray[np.int64]]
     classes: NDArray[Any]
     weights: NDArray[np.float64]
+    scheme: Scheme
     strata: None = None
 
     @property
@@ -60,14 +61,11 @@ class WordTask:
         bounds = cumulative([len(self.sentences[row]) for row in rows])
         predicted = split_sentences(self.classes[of_words.argmax(1)], bounds)
         true = [self.labels[row] for row in rows]
-        return word_score(true, list(predicted), label_metric(self.classes)), float(loss)
+        score = word_score(self.classes.tolist(), self.scheme)
+        return score(true, list(predicted)), float(loss)
 
     def _codes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.concatenate([self.codes[row] for row in rows])
-
-
-def label_metric(classes: NDArray[Any]) -> str:
-    return "entity_f1" if is_bio(classes.tolist()) else "token_accuracy"
 
 
 def split_sentences(rows: NDArray[Any], bounds: NDArray[np.int64]) -> NDArray[np.object_]:

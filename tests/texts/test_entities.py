@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skbert._texts.entities import entity_f1, entity_spans, is_bio
+from skbert._texts.entities import entity_f1, entity_spans, find_scheme, marks_entities
 
 
 @pytest.mark.parametrize(
@@ -18,16 +18,96 @@ from skbert._texts.entities import entity_f1, entity_spans, is_bio
         (["O"], False),
         ([], False),
         (["B-X", "O", "X"], False),
-        (["B-X", "E-X", "O"], False),
         (["B", "I", "O"], False),
         (["B-", "O"], False),
         (["NOUN", "VERB"], False),
         ([0, 1], False),
-        (["b-X", "o"], False),
+        (["b-X", "o"], True),
     ],
 )
-def test_is_bio(labels, expected):
-    assert is_bio(labels) is expected
+def test_known_labels(labels, expected):
+    scheme = find_scheme(labels)
+    assert marks_entities(labels, scheme) is expected
+    assert (scheme.name == "BIO") or not expected
+
+
+WORDS_OF = {  # "Ada Lovelace met Max in Rome", persons PER, places LOC
+    "BIO": "B-PER I-PER O B-PER O B-LOC",
+    "IOE": "I-PER E-PER O E-PER O E-LOC",
+    "BIOES": "B-PER E-PER O S-PER O S-LOC",
+    "BILOU": "B-PER L-PER O U-PER O U-LOC",
+    "BMEWO": "B-PER E-PER O W-PER O W-LOC",
+}
+SPELLINGS = {
+    "prefix": lambda label: label,
+    "underscore": lambda label: label.replace("-", "_"),
+    "suffix": lambda label: "-".join(reversed(label.split("-"))),
+    "suffix, underscore": lambda label: "_".join(reversed(label.split("-"))),
+    "small": str.lower,
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("name", WORDS_OF)
+def test_every_scheme_in_every_spelling(name, spelling):
+    labels = [SPELLINGS[spelling](label) for label in WORDS_OF[name].split()]
+    known = [*labels, *(SPELLINGS[spelling](f"M-{kind}") for kind in ["PER"] if name == "BMEWO")]
+    scheme = find_scheme(known)
+    assert scheme.name == name
+    assert marks_entities(known, scheme)
+    spans = [(kind.upper(), first, stop) for kind, first, stop in entity_spans(labels, scheme)]
+    assert spans == [("PER", 0, 2), ("PER", 3, 4), ("LOC", 5, 6)]
+    assert entity_f1([labels], [labels], scheme) == 1
+    assert entity_f1([labels], [["O"] * 6], scheme) == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "outside", "name"),
+    [
+        ([0, 1, 2], 0, None),
+        (["OUT", "B-X", "I-X"], "OUT", "BIO"),
+        (["OUT", "B-X", "I-X"], "O", "BIO"),  # but not all labels are known
+        (["NOUN", "VERB"], "O", None),
+        (["S-1", "S-2"], "O", None),  # no letter of a scheme where nothing is outside
+        (["M-1", "F-1", "O"], "O", None),
+    ],
+)
+def test_outside_label(labels, outside, name):
+    scheme = find_scheme(labels, outside)
+    assert scheme.name == name
+    assert marks_entities(labels, scheme) is (name is not None and outside in labels)
+
+
+def test_plain_labels_of_neighbours_are_one_entity():
+    scheme = find_scheme([0, 1, 2], 0)
+    assert entity_spans([1, 1, 0, 2, 1], scheme) == [("1", 0, 2), ("2", 3, 4), ("1", 4, 5)]
+
+
+def test_no_word_is_lost_beside_a_scheme():
+    scheme = find_scheme(["O", "B-X", "E-X", "S-X", "MISC"])
+    labels = ["MISC", "MISC", "S-X", "O", "MISC"]
+    assert entity_spans(labels, scheme) == [("MISC", 0, 2), ("X", 2, 3), ("MISC", 4, 5)]
+
+
+@pytest.mark.parametrize("name", ["BIO", "IOE", "BIOES", "BILOU"])
+def test_spans_are_those_of_seqeval(name):
+    """Any order of labels: as seqeval reads them, strictly where it knows no other way."""
+    metrics = pytest.importorskip("seqeval.metrics.sequence_labeling")
+    schemes = pytest.importorskip("seqeval.scheme")
+    letters = {"BIO": "BI", "IOE": "IE", "BIOES": "BIES", "BILOU": "BILU"}[name]
+    labels = ["O", *(f"{letter}-{kind}" for letter in letters for kind in "XY")]
+    scheme = find_scheme(labels)
+    assert scheme.name == name
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        row = rng.choice(labels, rng.integers(1, 9)).tolist()
+        if name in ("BIO", "IOE"):
+            expected = [(kind, a, b + 1) for kind, a, b in metrics.get_entities(row)]
+        else:
+            strict = {"BIOES": schemes.IOBES, "BILOU": schemes.BILOU}[name]
+            found = schemes.Entities([row], scheme=strict).entities[0]
+            expected = [(entity.tag, entity.start, entity.end) for entity in found]
+        assert entity_spans(row, scheme) == expected, row
 
 
 @pytest.mark.parametrize(

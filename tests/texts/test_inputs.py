@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from typing import Any
+import re
+from collections import UserList, deque
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -232,8 +233,7 @@ def test_masked_entries_count_as_missing():
         (frozenset("ab"), "X is .*frozenset, expected a list"),
         ((text for text in "ab"), r"X is .*generator, expected .*list\(X\)"),
         (iter(["a"]), r"X is .*list_iterator, expected .*list\(X\)"),
-        (range(2), "X is .*range, expected a list"),
-        (deque(["a"]), "X is .*deque, expected a list"),
+        (range(2), r"X\[0\] is 0 \(int\), expected a str"),
         (bytearray(b"a"), "X is .*bytearray, expected a list"),
         (pl.LazyFrame({"text": ["a"]}), "X is .*LazyFrame, expected a list"),
         (np.array("the cat"), "scalar .*expected a sequence"),
@@ -468,7 +468,9 @@ def test_other_pairs_are_refused_with_value_expectation_and_remedy(X, message):
     ids=["list", "array", "pandas str", "pandas string", "polars", "pyarrow"],
 )
 def test_missing_cell_of_a_pair_is_refused_with_column_and_position(X):
-    message = r"Column 1 of X has 2 missing value\(s\), the first at position 1\..*fillna"
+    message = (
+        r"Column 1 of X has 2 missing value\(s\), the first at position 1\..*(fill|text is None)"
+    )
     with pytest.raises(InputError, match=message):
         check_texts_or_pairs(X)
 
@@ -492,3 +494,53 @@ class TestTake:
 
     def test_length(self):
         assert len(self.pairs) == 4
+
+
+class Column(Sequence[str]):
+    """Stands in for the column of a Hugging Face dataset: a sequence, and no list."""
+
+    def __init__(self, values: list[str]) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, place):
+        return self.values[place]
+
+
+@pytest.mark.parametrize("make", [Column, deque, UserList, tuple])
+def test_any_sequence_is_read(make):
+    assert check_texts(make(["a", "b"]))[0] == ["a", "b"]
+    pairs = check_texts_or_pairs(make([("a", "b"), make(["c", "d"])]))
+    assert (pairs.first, pairs.second) == (["a", "c"], ["b", "d"])
+
+
+class Dataset:
+    column_names: ClassVar = ["text", "label"]
+    features: ClassVar = {"text": str}
+    shape = (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("X", "remedy"),
+    [(Dataset(), r'ds\["text"\]'), ({"train": Dataset()}, r"ds\['train'\]\[\"text\"\]")],
+)
+def test_whole_datasets_are_refused_naming_a_column(X, remedy):
+    with pytest.raises(InputError, match=remedy):
+        check_texts(X)
+
+
+def test_the_remedy_for_missing_values_runs():
+    for X in (
+        pd.Series(["a", None]),
+        pd.Series(["a", None], dtype="category"),
+        pl.Series(["a", None]),
+        pa.chunked_array([["a", None]]),
+        ["a", None],
+    ):
+        with pytest.raises(InputError) as caught:
+            check_texts(X)
+        remedy = re.search(r"fill them in, e\.g\. (.*)\.$", str(caught.value))[1]
+        filled = eval(remedy, {"X": X, "pyarrow": pa})
+        assert check_texts(filled)[0] == ["a", ""]

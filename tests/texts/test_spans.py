@@ -15,6 +15,7 @@ from skbert import ParameterError
 from skbert._texts.encoding import TextTokenizer
 from skbert._texts.question_encoding import encode_questions
 from skbert._texts.spans import Span, answer_positions, best_spans, merged_spans
+from skbert._texts.windows import IGNORED
 from skbert._training.losses import SpanPositions
 from tests.conftest import WORDS
 
@@ -133,7 +134,8 @@ def test_answer_positions_by_hand(tokenizer):
     answers = ["cat sat", "sat on", "cat sat on the", None, "mat"]
     starts = np.array([-1 if text is None else context.index(text) for text in answers])
     ends = starts + [len(text or "") for text in answers]
-    expected = [[4, 5], [0, 0], [5, 6], [3, 4], [0, 0], [0, 0], [0, 0], [0, 0], [0, 0], [6, 6]]
+    none, nowhere = [0, 0], [IGNORED, IGNORED]
+    expected = [[4, 5], none, [5, 6], [3, 4], nowhere, nowhere, none, none, none, [6, 6]]
     assert answer_positions(ours, starts, ends).tolist() == expected
 
 
@@ -160,12 +162,13 @@ def test_places_give_back_the_characters(tokenizer, words, data):
         for place in tokenizer.backend.encode(context, add_special_tokens=False).offsets
         if place[0] < start + len(answer) and place[1] > start
     }
-    for window, (a, b) in enumerate(positions.tolist()):
-        offsets = ours.offsets[slice(*ours.bounds[window : window + 2])]
-        if needed <= {tuple(place) for place in offsets.tolist()}:
-            assert context[offsets[a, 0] : offsets[b, 1]] == answer
+    offsets = [ours.offsets[slice(*pair)] for pair in pairwise(ours.bounds.tolist())]
+    is_whole = [needed <= {tuple(place) for place in part.tolist()} for part in offsets]
+    for part, whole, (a, b) in zip(offsets, is_whole, positions.tolist(), strict=True):
+        if whole:
+            assert context[part[a, 0] : part[b, 1]] == answer
         else:
-            assert (a, b) == (0, 0)
+            assert (a, b) == ((0, 0) if any(is_whole) else (IGNORED, IGNORED))
 
 
 # --- Best spans
