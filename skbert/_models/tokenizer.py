@@ -131,14 +131,13 @@ def _keep_settings_of_config(
     backend: Tokenizer, meant: dict[str, Any], tokenizer: Any, loaded: dict[str, Any]
 ) -> None:
     """Take over from the loaded tokenizer what tokenizer_config.json decides."""
-    own = tokenizer.backend_tokenizer
-    if _are_both(meant["normalizer"], loaded["normalizer"], "BertNormalizer"):
+    own, settings = tokenizer.backend_tokenizer, tokenizer.init_kwargs
+    if _kind(meant["normalizer"]) == _kind(loaded["normalizer"]) == "BertNormalizer":
         for setting in ("lowercase", "strip_accents", "handle_chinese_chars"):
             setattr(backend.normalizer, setting, loaded["normalizer"][setting])
-    if _are_both(meant["pre_tokenizer"], loaded["pre_tokenizer"], "ByteLevel"):
-        backend.pre_tokenizer.add_prefix_space = loaded["pre_tokenizer"]["add_prefix_space"]
-    asked = {"add_bos_token", "add_eos_token"} & getattr(tokenizer, "init_kwargs", {}).keys()
-    if meant["post_processor"] is None or asked:
+    if _kind(meant["pre_tokenizer"]) == "ByteLevel":
+        backend.pre_tokenizer.add_prefix_space = bool(settings.get("add_prefix_space", False))
+    if {"add_bos_token", "add_eos_token"} & settings.keys():
         backend.post_processor = own.post_processor
 
 
@@ -148,8 +147,8 @@ def _last_number(said: dict[str, Any]) -> int:
     return max(vocabulary.values() if isinstance(vocabulary, dict) else [len(vocabulary) - 1])
 
 
-def _are_both(one: dict[str, Any] | None, other: dict[str, Any] | None, kind: str) -> bool:
-    return all(part is not None and part["type"] == kind for part in (one, other))
+def _kind(part: dict[str, Any] | None) -> str | None:
+    return None if part is None else part["type"]
 
 
 def _add_missing_tokens(backend: Tokenizer, loaded: Tokenizer) -> None:

@@ -64,6 +64,7 @@ class TestWordPiece:
                 }
             ),
             lambda said: said["model"].pop("type"),
+            lambda said: said.update(post_processor=None),
         ],
     )
     def test_what_the_file_says_counts(self, folder, change):
