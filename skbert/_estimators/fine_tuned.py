@@ -234,8 +234,9 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             model = model_from_weights(config, weights, self._auto_class)
         else:
             folder, self.checkpoint_ = find_checkpoint(str(self.model), self.revision)
-            tokenizer = load_tokenizer(folder)
-            config = self._configured(load_config(folder), task)
+            config = load_config(folder)
+            tokenizer = load_tokenizer(folder, config)
+            config = self._configured(config, task)
             model, _ = load_model(folder, torch.float32, auto_class=self._auto_class, config=config)
             reset_head(model)
         freeze_parameters(model, self.freeze)
