@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,8 +15,14 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skbert._estimators.fine_tuned import FineTunedEstimator
 from skbert._estimators.parameters import Rule
-from skbert._exceptions import CheckpointError
+from skbert._estimators.saved_classes import restored_classes, saved_classes
+from skbert._exceptions import CheckpointError, CheckpointWarning, stacklevel_of_caller
 from skbert._models.checkpoint import DEFAULT_MODEL
+from skbert._models.cross_encoder import (
+    own_activation,
+    warn_of_cross_encoders_prompt,
+    with_activation,
+)
 from skbert._models.state import model_config
 from skbert._training.callbacks import callback_data, with_callbacks
 from skbert._training.targets import (
@@ -162,6 +170,9 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         ),
     }
 
+    # What a cross-encoder of sentence-transformers does with the head's outputs.
+    _activation: str | None = None
+
     def __init__(
         self,
         model: str = DEFAULT_MODEL,
@@ -251,7 +262,11 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         of_head = codes if columns is None else columns[codes]
         self._fit_task(
             TextTask(texts, class_targets(reorder(names, columns), of_head, multilabel), weights),
-            fitted={**_labels(classes, multilabel, columns), "_reads_pairs": texts.are_pairs},
+            fitted={
+                **_labels(classes, multilabel, columns),
+                "_reads_pairs": texts.are_pairs,
+                "_activation": None,
+            },
             data=callback_data(X, y, sample_weight),
         )
         return self
@@ -338,23 +353,33 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
             )
         multilabel = config.problem_type == "multi_label_classification"
         names = np.array([config.id2label[j] for j in range(config.num_labels)])
-        if "classes" in extras:
-            dtype = np.dtype(extras["classes_dtype"])
-            return _labels(np.array(extras["classes"], dtype=dtype), multilabel, None)
+        if (classes := restored_classes(extras)) is not None:
+            return _labels(classes, multilabel, None)
         if multilabel:
             return _labels(names, multilabel, None)
         # scikit-learn expects sorted classes; the checkpoint may have them in any order.
         order = np.argsort(names, kind="stable")
         return _labels(names[order], multilabel, order)
 
+    def _attributes_of_files(self, folder: Path, config: Any) -> dict[str, Any]:
+        warn_of_cross_encoders_prompt(folder)
+        path = own_activation(folder, config)
+        usual = "Sigmoid" if config.problem_type == "multi_label_classification" else "Softmax"
+        if path is not None and path.rpartition(".")[2] != usual:
+            warnings.warn(
+                f"{self.model!r} is a cross-encoder whose numbers pass through {path}. "
+                f"predict_proba gives probabilities ({usual.lower()}) instead.",
+                CheckpointWarning,
+                stacklevel=stacklevel_of_caller(),
+            )
+        return {"_activation": path}
+
+    def _config_to_save(self) -> Any:
+        return with_activation(super()._config_to_save(), self._activation)
+
     def _extras(self) -> dict[str, Any]:
         extras = super()._extras()
-        if self._columns is None and self.classes_.dtype.kind in "Uiufb":
-            extras["classes"] = self.classes_.tolist()
-            extras["classes_dtype"] = self.classes_.dtype.str
-        elif self._columns is None and all(isinstance(label, str) for label in self.classes_):
-            extras |= {"classes": self.classes_.tolist(), "classes_dtype": "O"}
-        return extras
+        return extras if self._columns is not None else extras | saved_classes(self.classes_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

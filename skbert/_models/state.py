@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from skbert._exceptions import CheckpointChangedError
-from skbert._models.loading import load_tokenizer
+from skbert._models.tokenizer import load_tokenizer, readable_elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +127,14 @@ def _tokenizer_files(tokenizer: Any) -> dict[str, str]:
     tokenizer.backend_tokenizer.no_padding()
     with tempfile.TemporaryDirectory(prefix="skbert-") as name:
         tokenizer.save_pretrained(name)
-        return {
+        files = {
             file.name: file.read_text(encoding="utf-8")
             for file in sorted(Path(name).iterdir())
             if file.suffix in (".json", ".txt")
         }
+    name = "tokenizer_config.json"
+    settings = readable_elsewhere(json.loads(files[name]), tokenizer)
+    return files | {name: json.dumps(settings, indent=2, ensure_ascii=False)}
 
 
 def _digest(

@@ -12,6 +12,7 @@ import torch
 from skbert._exceptions import CheckpointError, DeviceError
 from skbert._models.adaptations import reads_sparsely
 from skbert._models.device import autocast, float_dtype
+from skbert._models.foreign import reason
 from skbert._texts.encoding import TextTokenizer
 
 # Texts of different lengths, an odd and an even number of tokens among them: some models pool pairs
@@ -76,7 +77,6 @@ def unreadable(
     model: Any, what: str, error: BaseException, dtype: torch.dtype
 ) -> CheckpointError | DeviceError:
     """Return the error that says that a model cannot read something, or not in this precision."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     found = (
         f"transformers' {type(model).__name__} (model type {model.config.model_type!r}) cannot "
         f"read {what}"
@@ -84,10 +84,10 @@ def unreadable(
     if dtype in HALF:
         precision = str(dtype).removeprefix("torch.")
         return DeviceError(
-            f'{found} in precision="{precision}": {reason}. Use precision="float32".'
+            f'{found} in precision="{precision}": {reason(error)}. Use precision="float32".'
         )
     return CheckpointError(
-        f"{found}: {reason}. Leave such texts out, or use a checkpoint of another family."
+        f"{found}: {reason(error)}. Leave such texts out, or use a checkpoint of another family."
     )
 
 

@@ -23,6 +23,7 @@ from skbert import (
     BertRegressor,
     CheckpointError,
     CheckpointNotFoundError,
+    CheckpointWarning,
     InputError,
     ParameterError,
 )
@@ -348,6 +349,12 @@ def test_regression_checkpoint(tmp_path, problem_type, n_labels):
     if n_labels == 2 and problem_type is None:
         with pytest.raises(CheckpointError, match="is a classification model"):
             BertRegressor.from_pretrained(folder)
+        return
+    if problem_type is None:  # nothing says that it is no cross-encoder
+        with pytest.warns(CheckpointWarning, match="read as a cross-encoder"):
+            values = BertRegressor.from_pretrained(folder).predict(TEXTS)
+        expected = expit(plain_logits(folder, TEXTS)[:, 0])
+        np.testing.assert_allclose(values, expected, rtol=0, atol=1e-5)
         return
     with pytest.raises(CheckpointError, match="is a regression model"):
         BertClassifier.from_pretrained(folder)

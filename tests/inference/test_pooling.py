@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skbert._inference.pooling import POOLINGS
+from skbert._inference.pooling import POOLINGS, merge_windows, pool_with
 
 # Two windows of three tokens with two features; of the second the last token does not count.
 HIDDEN = np.array(
@@ -21,14 +21,18 @@ MASK = np.array([[True, True, True], [True, True, False]])
 BY_HAND = {
     "mean": [[3, -1], [-2, -1]],
     "mean_sqrt_len": [[9 / 3**0.5, -3 / 3**0.5], [-4 / 2**0.5, -2 / 2**0.5]],
+    "weighted_mean": [[(1 + 4 + 18) / 6, (-8 + 8 + 3) / 6], [-5 / 3, -6 / 3]],
     "max": [[6, 4], [-1, 2]],
+    "last": [[6, 1], [-1, -4]],
     "cls": [[1, -8], [-3, 2]],
     "pooler": [[1, -8], [-3, 2]],
 }
 UNMASKED_SECOND = {
     "mean": [32, 98 / 3],
     "mean_sqrt_len": [96 / 3**0.5, 98 / 3**0.5],
+    "weighted_mean": [295 / 6, 294 / 6],
     "max": [100, 100],
+    "last": [100, 100],
     "cls": [-3, 2],
     "pooler": [-3, 2],
 }
@@ -45,6 +49,10 @@ def reference(name: str, tokens: np.ndarray) -> np.ndarray:
     return {
         "mean": lambda: tokens.sum(0) / len(tokens),
         "mean_sqrt_len": lambda: tokens.sum(0) / np.sqrt(len(tokens)),
+        "weighted_mean": lambda: (
+            np.arange(1, len(tokens) + 1) @ tokens / sum(range(len(tokens) + 1))
+        ),
+        "last": lambda: tokens[-1],
         "max": lambda: np.array([max(column) for column in tokens.T]),
         "cls": lambda: tokens[0],
         "pooler": lambda: tokens[0],
@@ -102,6 +110,55 @@ def test_merged_windows_equal_all_tokens_at_once(name, counts):
     vectors = np.concatenate([pool(name, window[None], None) for window in windows])
     merged = POOLINGS[name].merge(vectors, np.array(counts, np.int64))
     np.testing.assert_allclose(merged, reference(name, tokens), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_skipped", [0, 1, 3, 7])
+@pytest.mark.parametrize("name", ["mean", "mean_sqrt_len", "weighted_mean", "max", "last"])
+@pytest.mark.parametrize("counts", [[9], [5, 4], [1, 6, 3], [2, 1, 1, 1, 9]])
+def test_places_count_through_all_windows_and_behind_a_prompt(name, counts, n_skipped):
+    """The mask numbers the tokens of the text; those of a prompt, at the beginning, are 0."""
+    rng = np.random.default_rng(sum(counts))
+    tokens = rng.normal(size=(sum(counts), 3)).astype(np.float32)
+    places = np.arange(1, len(tokens) + 1)
+    mask = np.where(places > n_skipped, places, 0)
+    borders = np.cumsum(counts)[:-1]
+    windows = np.concatenate(
+        [
+            pool(name, window[None], part[None])
+            for window, part in zip(np.split(tokens, borders), np.split(mask, borders), strict=True)
+        ]
+    )
+    merged = merge_windows(
+        [POOLINGS[name]], windows, np.array([0, len(counts)]), np.array(counts), n_skipped
+    )
+    weights = places[n_skipped:] / places[n_skipped:].sum()
+    counted = tokens[n_skipped:]
+    expected = weights @ counted if name == "weighted_mean" else reference(name, counted)
+    np.testing.assert_allclose(merged[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_first_token_behind_a_prompt_and_of_a_later_window():
+    hidden = np.arange(12, dtype=np.float32).reshape(3, 4, 1)
+    mask = np.array([[0, 0, 3, 4], [0, 5, 6, 0], [1, 2, 0, 0]])
+    np.testing.assert_array_equal(pool("cls", hidden, mask)[:, 0], [2, 4, 8])
+
+
+@pytest.mark.parametrize("name", ["mean", "mean_sqrt_len", "weighted_mean", "max", "last"])
+def test_no_token_that_counts_is_a_vector_of_zeros(name):
+    """As in sentence-transformers, where a prompt is all that there is."""
+    vectors = pool(name, HIDDEN, np.zeros((2, 3), np.int64))
+    np.testing.assert_array_equal(vectors, np.zeros((2, 2)))
+    nothing = np.zeros(2, np.int64)
+    np.testing.assert_array_equal(POOLINGS[name].merge(vectors, nothing), [0, 0])
+
+
+def test_several_poolings_are_put_together():
+    both = [POOLINGS["max"], POOLINGS["mean"]]
+    tensor = torch.from_numpy(HIDDEN)
+    windows = pool_with(both)(tensor, torch.from_numpy(MASK)).numpy()
+    np.testing.assert_allclose(windows, np.hstack([BY_HAND["max"], BY_HAND["mean"]]))
+    merged = merge_windows(both, windows, np.array([0, 2]), np.array([3, 2]))
+    np.testing.assert_allclose(merged, [[6, 4, (9 - 4) / 5, (-3 - 2) / 5]])
 
 
 @pytest.mark.parametrize("name", ["cls", "pooler"])

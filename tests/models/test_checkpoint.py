@@ -132,6 +132,38 @@ class TestFinding:
             BertEmbedder().fit(["a"])
 
 
+class TestFolderWithTheNameOfAModel:
+    @pytest.fixture
+    def here(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    @pytest.mark.parametrize("name", ["acme/bert", "bert", _checkpoint.DEFAULT_MODEL])
+    @pytest.mark.parametrize("content", [{}, {"config.json": "{}"}])
+    def test_an_error_says_that_the_folder_was_taken(self, here, name, content):
+        (here / name).mkdir(parents=True)
+        for file, text in content.items():
+            (here / name / file).write_text(text)
+        with pytest.raises(
+            CheckpointError, match=r"a folder here.*was taken, not the hub's.*rename"
+        ):
+            BertEmbedder(name).fit(["a"])
+
+    def test_a_revision_means_nothing_for_it(self, here, tiny_bert):
+        shutil.copytree(tiny_bert, here / "acme" / "bert")
+        BertEmbedder("acme/bert").fit(["a"])
+        with pytest.warns(CheckpointWarning, match=r"revision='v1' means nothing for a folder"):
+            BertEmbedder("acme/bert", revision="v1").fit(["a"])
+
+    def test_files_that_may_not_be_read(self, folder, monkeypatch):
+        def refuse(*args, **options):
+            raise PermissionError(13, "Permission denied", "model.safetensors")
+
+        monkeypatch.setattr(_checkpoint, "_file_digest", refuse)
+        with pytest.raises(CheckpointError, match=r"cannot be read: .*Permission denied.*rights"):
+            BertEmbedder(str(folder)).fit(["a"])
+
+
 class TestLoading:
     def test_folder_without_config(self, tmp_path):
         with pytest.raises(CheckpointError, match=r"no config.json"):
@@ -221,43 +253,3 @@ class TestMaxLength:
     def test_more_than_the_model_can_read(self, tiny_bert):
         with pytest.raises(ParameterError, match="max_length=65 is more than the 64 tokens"):
             BertEmbedder(tiny_bert, max_length=65).fit(["a"])
-
-
-class TestOwnPooling:
-    def write(self, folder: Path, config: dict, extra: tuple[dict, ...] = ()) -> None:
-        steps = [
-            {"path": "", "type": "sentence_transformers.models.Transformer"},
-            {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-            *extra,
-        ]
-        (folder / "modules.json").write_text(json.dumps(steps))
-        (folder / "1_Pooling").mkdir()
-        (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))
-
-    def fitted(self, folder: Path) -> BertEmbedder:
-        return BertEmbedder(str(folder), pooling="auto").fit(["a"])
-
-    def test_no_files_mean(self, tiny_bert):
-        assert BertEmbedder(tiny_bert, pooling="auto").fit(["a"]).pooling_ == "mean"
-
-    @pytest.mark.parametrize(
-        "config",
-        [
-            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False},
-            {"pooling_mode": "cls"},
-        ],
-    )
-    def test_old_and_new_files(self, folder, config):
-        self.write(folder, config)
-        assert self.fitted(folder).pooling_ == "cls"
-
-    def test_combination_is_refused(self, folder):
-        self.write(folder, {"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True})
-        with pytest.raises(ParameterError, match=r"\['cls', 'max'\].*Choose one of"):
-            self.fitted(folder)
-
-    def test_further_layers_are_warned_of(self, folder):
-        dense = {"path": "2_Dense", "type": "sentence_transformers.models.Dense"}
-        self.write(folder, {"pooling_mode_mean_tokens": True}, (dense,))
-        with pytest.warns(CheckpointWarning, match="Dense"):
-            self.fitted(folder)
