@@ -138,10 +138,9 @@ def make_encoder(
 
     Raises
     ------
-    CheckpointError
-        If the model cannot read texts, or the tokenizer has tokens that it has no embedding of.
-    DeviceError
-        If it cannot read them in this precision.
+    CheckpointError, DeviceError
+        If the tokenizer has tokens that the model has no embedding of, or the model cannot read
+        texts, or not in this precision.
     """
     check_token_ids(tokenizer, model)
     text_tokenizer = TextTokenizer(
