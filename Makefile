@@ -24,8 +24,9 @@ check: $(VENV)/.test
 docs: $(VENV)/.docs
 	$(VENV)/bin/sphinx-build -W --keep-going $(SPHINX) docs docs/_build
 
+# A try-out: make bench ARGS=--quick. Some parts: make bench ARGS='--only speed int8'
 bench: $(VENV)/.bench
-	$(PY) benchmarks/run.py
+	$(PY) benchmarks/run.py $(ARGS)
 
 format: $(VENV)/.test
 	$(VENV)/bin/ruff format .

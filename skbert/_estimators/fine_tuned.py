@@ -110,11 +110,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         data : mapping
             What callbacks may see: X, y and metadata.
         """
-        if self.precision == "int8":
-            raise ParameterError(
-                'precision="int8" is for prediction: weights cannot be trained in it. Fit with '
-                'another precision, then set_params(precision="int8") before predict.'
-            )
+        self._refuse_int8()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows, held_out = self._hold_out(task, seed)
         earlier = self._earlier_state(task)
@@ -127,13 +123,10 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             encoder, tokenizer = self._load_trainable(task, earlier, device, dtype)
             del earlier
             self.max_length_ = self._resolve_max_length(encoder, earlier_length)
-            encodings = task.encode(encoder, rows, self.max_length_)
-            lost, unseen, validate = encodings.lost_tokens, None, None
-            if len(held_out):
-                unseen = task.encode(encoder, held_out, self.max_length_)
-                lost = np.concatenate([lost, unseen.lost_tokens])
-                validate = partial(self._validate, encoder, task, unseen, held_out)
-            warn_of_truncation(lost, self.max_length_, SHORTEN)
+            encodings, unseen = self._encode_rows(task, encoder, rows, held_out)
+            validate = (
+                None if unseen is None else partial(self._validate, encoder, task, unseen, held_out)
+            )
             recipe = self._recipe(seed)
             n_epochs = recipe.n_epochs(len(encodings.lengths))
             callbacks = FitCallbacks(self, n_epochs, partial(_attributes, encoder, tokenizer), data)
@@ -153,6 +146,30 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         _device.free_cached_memory(device)
         self._encoder = self._load_fitted()
         callbacks.on_fit_end()
+
+    def _refuse_int8(self) -> None:
+        if self.precision == "int8":
+            raise ParameterError(
+                'precision="int8" is for prediction: weights cannot be trained in it. Fit with '
+                'another precision, then set_params(precision="int8") before predict.'
+            )
+
+    def _encode_rows(
+        self,
+        task: Task,
+        encoder: Encoder,
+        rows: NDArray[np.int64],
+        held_out: NDArray[np.int64],
+    ) -> tuple[Encodings, Encodings | None]:
+        """Tokenize the rows to train on and, where there are any, those to validate on."""
+        encodings = task.encode(encoder, rows, self.max_length_)
+        if not len(held_out):
+            warn_of_truncation(encodings.lost_tokens, self.max_length_, SHORTEN)
+            return encodings, None
+        unseen = task.encode(encoder, held_out, self.max_length_)
+        lost = np.concatenate([encodings.lost_tokens, unseen.lost_tokens])
+        warn_of_truncation(lost, self.max_length_, SHORTEN)
+        return encodings, unseen
 
     def _hold_out(self, task: Task, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return rows to train on and rows to validate on; those of weight zero are in neither."""

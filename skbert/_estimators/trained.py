@@ -88,7 +88,8 @@ class TrainedEstimator(BertEstimator):
         fitted = estimator._attributes_of(config, extras)
         fitted |= estimator._attributes_of_files(folder, config)
         tokenizer = load_tokenizer(folder, config)
-        encoder = make_encoder(loaded, tokenizer, folder, torch.device("cpu"), loaded.dtype)
+        place = torch.device("cpu"), loaded.dtype
+        encoder = make_encoder(loaded, tokenizer, folder, *place, is_computed=False)
         estimator.max_length_ = estimator._resolve_max_length(encoder, extras.get("max_length"))
         estimator.checkpoint_ = checkpoint
         estimator._reads_pairs = extras.get("reads_pairs")

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skbert._exceptions import DeviceError
+from skbert._exceptions import DeviceError, ParameterError, SkbertError
 from skbert._inference.batching import (
     PackedBatch,
     PaddedBatch,
@@ -25,9 +25,11 @@ from skbert._inference.batching import (
     pad_batch,
     padded_places,
 )
+from skbert._inference.finite import check_finite
 from skbert._kernels.packing import packed_inputs
 from skbert._models import device as _device
 from skbert._models.encoder import Encoder
+from skbert._models.trials import MODEL_ERRORS, unreadable
 from skbert._texts.windows import Encodings
 
 S = TypeVar("S")
@@ -137,7 +139,10 @@ def run_batches(
     Raises
     ------
     DeviceError
-        If the device's memory does not hold even a batch of one window.
+        If the device's memory does not hold even a batch of one window, or numbers overflow in its
+        precision.
+    CheckpointError
+        If the weights give numbers that are not finite.
     """
     order = length_order(encodings)
     places = TokenPlaces(encodings.owned, first_places(encodings), n_skipped)
@@ -165,7 +170,9 @@ def run_batches(
         start = stop
     _device.synchronize(encoder.device)
     _device.trim_heap(encoder.device)
-    return _in_order(done, order, rows_per_window)
+    result = _in_order(done, order, rows_per_window)
+    check_finite(result, encoder)
+    return result
 
 
 def _try_batch(
@@ -198,9 +205,7 @@ def _forward_at_once(
         if encoder.packed
         else pad_batch(encodings, rows, encoder.tokenizer.pad_id)
     )
-    output = encoder.model(
-        **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
-    )
+    output = run_model(encoder, batch, output_hidden_states=_needs_all_layers(encoder, outputs))
     vectors = _token_vectors(output, encoder, outputs)
     if _is_one_a_window(vectors, outputs):
         yield vectors, None
@@ -225,9 +230,7 @@ def _forward_runs(
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Return a block for each run of equally long windows, as `_forward_at_once` does for all."""
     batch = pack_batch(encodings, rows, fill_to=encoder.max_tokens)
-    output = encoder.model(
-        **model_inputs(batch, encoder), output_hidden_states=_needs_all_layers(encoder, outputs)
-    )
+    output = run_model(encoder, batch, output_hidden_states=_needs_all_layers(encoder, outputs))
     vectors = _token_vectors(output, encoder, outputs)
     if _is_one_a_window(vectors, outputs):
         yield vectors[: len(rows)], None
@@ -250,6 +253,28 @@ def _pooler_output(encoder: Encoder, vectors: Tensor) -> Tensor:
     return encoder.model.pooler(states).float().unsqueeze(1)
 
 
+def run_model(encoder: Encoder, batch: PaddedBatch | PackedBatch, **options: Any) -> Any:
+    """Return what the model gives for a batch.
+
+    Raises
+    ------
+    CheckpointError
+        If transformers' model cannot compute it.
+    """
+    inputs = model_inputs(batch, encoder)
+    try:
+        if not encoder.needs_autocast:
+            return encoder.model(**inputs, **options)
+        with _device.autocast(encoder.device, encoder.dtype):
+            return encoder.model(**inputs, **options)
+    except (torch.OutOfMemoryError, SkbertError):
+        raise
+    except MODEL_ERRORS as error:
+        n_rows, length = batch.ids.shape
+        what = f"{n_rows} text(s) of {length} tokens"
+        raise unreadable(encoder.model, what, error, encoder.dtype) from error
+
+
 def model_inputs(batch: PaddedBatch | PackedBatch, encoder: Encoder) -> dict[str, Any]:
     """Keyword arguments of the model for a batch, on its device."""
     inputs: dict[str, Any] = {"input_ids": batch.ids}
@@ -261,6 +286,9 @@ def model_inputs(batch: PaddedBatch | PackedBatch, encoder: Encoder) -> dict[str
         )
     elif batch.mask is not None:
         inputs["attention_mask"] = batch.mask
+    elif bool((batch.ids == encoder.tokenizer.pad_id).any()):
+        # A text spells the padding token out, which XLM would take for padding.
+        inputs["attention_mask"] = torch.ones_like(batch.ids)
     return _device.all_to_device(inputs, encoder.device)
 
 
@@ -275,10 +303,21 @@ def _token_vectors(output: Any, encoder: Encoder, outputs: Outputs) -> Tensor:
         return logits if logits.ndim == 3 else logits.unsqueeze(1)
     if not _needs_all_layers(encoder, outputs):
         return output.last_hidden_state.float()
+    _check_layers(output, encoder)
     chosen = [output.hidden_states[layer].float() for layer in outputs.layers]
     if outputs.combine == "concat":
         return torch.cat(chosen, dim=-1)
     return torch.stack(chosen).mean(0)
+
+
+def _check_layers(output: Any, encoder: Encoder) -> None:
+    """Refuse layers of a model that does not give one vector a token from each, as Funnel."""
+    shapes = [tuple(states.shape) for states in output.hidden_states or ()]
+    if shapes != [tuple(output.last_hidden_state.shape)] * (encoder.n_layers + 1):
+        raise ParameterError(
+            f"Models of type {encoder.model.config.model_type!r} do not give one vector a token "
+            f"from each of their {encoder.n_layers} layers. Use layers=-1."
+        )
 
 
 def logits_of(output: Any) -> Tensor:

@@ -60,13 +60,13 @@ class _DroppedAttention(torch.autograd.Function):
             _put(output[:, run.queries], dropped[run.weights].view(run.form) @ v)
         ctx.runs, ctx.factor, ctx.n_dropped_levels = runs, factor, n_dropped_levels
         ctx.save_for_backward(query, key, value, weights, bits)
-        return output.transpose(0, 1)
+        return output
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, weights, bits = ctx.saved_tensors
-        gradient = gradient.transpose(0, 1).contiguous()  # (A, Q, D)
+        gradient = gradient.contiguous()  # (A, Q, D)
         d_query, d_key, d_value, d_weights = map(torch.empty_like, (query, key, value, weights))
         mask = scaled_mask(bits, ctx.n_dropped_levels, weights.dtype)
         dropped = mask * weights
@@ -109,14 +109,16 @@ def dropped_attention(
         Factor on the products of queries and keys.
     dropout : float
         Probability to drop a weight, below 1, rounded to a multiple of 1/65,536; the others are
-        scaled up (see `skbert._kernels.fast_layers.dropout`).
+        scaled up (see `skbert._kernels.dropout.dropout`).
 
     Returns
     -------
     output : Tensor of float32, shape (Q, A, D)
     """
     n_dropped_levels = min(round(dropout * LEVELS), LEVELS - 1)
-    return _DroppedAttention.apply(query, key, value, shapes, factor, n_dropped_levels)  # type: ignore[no-untyped-call]
+    # Turned here, not inside: a view that a custom function returns cannot be changed in place.
+    output = _DroppedAttention.apply(query, key, value, shapes, factor, n_dropped_levels)  # type: ignore[no-untyped-call]
+    return output.transpose(0, 1)
 
 
 def _runs(shapes: Sequence[Shape], n_heads: int) -> list[_Run]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from skbert._exceptions import DeviceError
-from skbert._kernels.prepacked import can_prepack
+from skbert._kernels.prepacked import can_prepack, reads_weight
 
 # -127 to 127: a scale reaches equally far on both sides, and -128 stays unused.
 LARGEST_LEVEL = 127
@@ -113,10 +113,23 @@ def use_int8_layers(model: nn.Module) -> None:
     """Replace the linear layers of a model's stack of layers, in place.
 
     Those outside it (the pooler, a task's head) stay as they are: they work on one token a text, so
-    there is no time to win, and their rounding would go straight into the result.
+    there is no time to win, and their rounding would go straight into the result. So do layers
+    whose weights the model reads itself, as T5's.
+
+    Raises
+    ------
+    DeviceError
+        If the model has no such layers.
     """
+    n_replaced = 0
     stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     for module in {part for stack in stacks for part in stack.modules()}:
         for name, child in list(module.named_children()):
-            if type(child) is nn.Linear:
+            if type(child) is nn.Linear and not reads_weight(module, name):
                 setattr(module, name, Int8Linear(child))
+                n_replaced += 1
+    if not n_replaced:
+        raise DeviceError(
+            f'precision="int8": {type(model).__name__} has no linear layers that could be rounded, '
+            'only convolutions or layers of its own. Use precision="float32" or "bfloat16".'
+        )

@@ -9,21 +9,25 @@ from torch import Tensor, nn
 
 
 class _OneDnnLinear(torch.autograd.Function):
+    """Rows (T, in) to (T, out).
+
+    Two-dimensional, because oneDNN returns a view of more dimensions, and torch refuses to change a
+    custom function's view in place, as DeBERTa and Longformer do.
+    """
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        return _product(rows, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        rows = gradient.reshape(-1, weight.shape[0])  # (T, out)
-        inputs = x.reshape(-1, weight.shape[1])  # (T, in)
+        rows, weight = ctx.saved_tensors
+        needs_rows, needs_weight, needs_bias = ctx.needs_input_grad
         return (
-            _product(rows, weight.t(), None).view(x.shape) if needs_x else None,
-            _weight_gradient(rows, inputs) if needs_weight else None,
-            rows.sum(0) if needs_bias else None,
+            _product(gradient, weight.t(), None) if needs_rows else None,
+            _weight_gradient(gradient, rows) if needs_weight else None,
+            gradient.sum(0) if needs_bias else None,
         )
 
 
@@ -49,4 +53,6 @@ class OneDnnLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
-        return _OneDnnLinear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        rows = x.reshape(-1, self.in_features)
+        result = _OneDnnLinear.apply(rows, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return result.view(*x.shape[:-1], self.out_features)

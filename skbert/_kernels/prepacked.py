@@ -7,7 +7,9 @@ and GELU, otherwise a fifth of a feed-forward layer's time, fused into the produ
 
 from __future__ import annotations
 
+import inspect
 import platform
+from functools import cache
 from typing import Any
 
 import torch
@@ -37,6 +39,11 @@ class PrepackedLinear(nn.Module):
         self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS_HINT)
         self.activation = ("gelu", "none") if gelu else ("none", "")
 
+    @property
+    def weight(self) -> Tensor:
+        """Return a copy of the weights as they were, for code that reads them."""
+        return self.packed.to_dense()
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         name, algorithm = self.activation
@@ -63,13 +70,27 @@ def can_prepack(dtype: torch.dtype) -> bool:
 def prepack_linear_layers(model: nn.Module) -> None:
     """Replace every ``nn.Linear`` of a model, in place, by a prepacked one.
 
-    The model can then only be used for inference, and its weights cannot be read back.
+    The model can then only be used for inference. Layers whose weights the model reads at each call
+    stay as they are.
     """
     _fuse_gelu(model)
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if type(child) is nn.Linear:
+            if type(child) is nn.Linear and not reads_weight(module, name):
                 setattr(module, name, PrepackedLinear(child))
+
+
+def reads_weight(module: nn.Module, name: str) -> bool:
+    """Return whether a module reads the weights of a layer itself, as T5 asks for their type."""
+    return f"self.{name}.weight" in _forward_source(type(module).forward)
+
+
+@cache
+def _forward_source(forward: Any) -> str:
+    try:
+        return inspect.getsource(forward)
+    except (OSError, TypeError):  # made without a file
+        return ""
 
 
 def _fuse_gelu(model: nn.Module) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from skbert._exceptions import DeviceError
+from skbert._exceptions import DeviceError, ParameterError
 
 PRECISIONS = {
     "float32": torch.float32,
@@ -30,6 +31,9 @@ GPU_TOKENS = 65_536
 # So that two hundredths of the time, at most, go into `trim_heap`.
 SECONDS_PER_TRIM = 0.1
 _last_trim = -SECONDS_PER_TRIM
+# torch's default generator is the whole process's: of two threads that set it, draw from it and put
+# it back, each would draw the other's numbers.
+_GENERATOR = threading.RLock()
 
 
 def resolve_device(device: str) -> torch.device:
@@ -202,13 +206,29 @@ def _malloc_trim() -> Callable[[int], int] | None:
 
 
 @contextmanager
+def forked_generator(device: torch.device | None = None) -> Iterator[None]:
+    """Let torch's generators be drawn from, and put them back; one thread at a time.
+
+    Parameters
+    ----------
+    device : torch.device, default=None
+        A CUDA device whose generator will be drawn from beside the CPU's.
+    """
+    gpus = [device] if device is not None and device.type == "cuda" else []
+    with _GENERATOR, torch.random.fork_rng(devices=gpus):
+        yield
+
+
+@contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Draw from torch's generators as if they began at `seed`; the caller's stay as they were."""
-    gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):
+    """Draw from torch's generators as if they began at `seed`; the caller's stay as they were.
+
+    Other threads that want to draw wait until the end: a model trains alone.
+    """
+    with forked_generator(device):
         # Not torch.manual_seed: that seeds all devices, also those that are not restored.
         torch.default_generator.manual_seed(seed)
-        if gpus:
+        if device.type == "cuda":
             torch.cuda.manual_seed(seed)
         yield
 
@@ -229,7 +249,20 @@ def has_fused_optimizer(device: torch.device) -> bool:
 
 
 def switch_checkpointing(model: Any, *, on: bool) -> None:
-    """Let a transformers model compute activations again when it needs them, or keep them."""
+    """Let a transformers model compute activations again when it needs them, or keep them.
+
+    Raises
+    ------
+    ParameterError
+        If models of its type cannot.
+    """
+    if on and not model.supports_gradient_checkpointing:
+        raise ParameterError(
+            "gradient_checkpointing=True: transformers' models of type "
+            f"{model.config.model_type!r} cannot compute activations again. Use "
+            "gradient_checkpointing=False with a smaller train_batch_size and "
+            "gradient_accumulation."
+        )
     if hasattr(model, "activation_checkpointing_enable"):  # the name from transformers 5.x on
         enable, disable = (
             model.activation_checkpointing_enable,

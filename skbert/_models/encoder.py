@@ -20,12 +20,14 @@ from skbert._kernels.packing import (
     use_packed_attention,
 )
 from skbert._kernels.prepacked import can_prepack, prepack_linear_layers
+from skbert._models.adaptations import adapt_family
 from skbert._models.checkpoint import Checkpoint
 from skbert._models.checks import check_token_ids
 from skbert._models.device import all_to_device, float_dtype, has_varlen_attention, token_budget
 from skbert._models.modules import model_folder
 from skbert._models.sentence_settings import read_settings
 from skbert._models.sentence_transformers import SentenceSteps
+from skbert._models.trials import Trial, try_model
 from skbert._texts.encoding import TextTokenizer
 
 
@@ -55,6 +57,8 @@ class Encoder:
     packed : bool
         Whether the model reads packed rows (see _kernels/packing.py), and only these; on a GPU
         not before `prepare_for_inference`.
+    needs_autocast : bool
+        Whether its weights are float32 although it computes in half precision (see trials.py).
     checkpoint : Checkpoint or None
         What was loaded; None for weights that were trained here.
     steps : SentenceSteps or None
@@ -71,6 +75,7 @@ class Encoder:
     max_tokens: int
     can_pad: bool
     packed: bool
+    needs_autocast: bool = False
     checkpoint: Checkpoint | None = None
     steps: SentenceSteps | None = None
 
@@ -110,7 +115,13 @@ TRIAL_TEXTS = ("the cat sat on the mat", "no, it is not a very good film, and th
 
 
 def make_encoder(
-    model: Any, tokenizer: Any, folder: Path | None, device: torch.device, dtype: torch.dtype
+    model: Any,
+    tokenizer: Any,
+    folder: Path | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    is_computed: bool = True,
 ) -> Encoder:
     """Put a model and its tokenizer together: what they can read, and in what form.
 
@@ -122,22 +133,28 @@ def make_encoder(
         Where the checkpoint's own files may recommend a length.
     device, dtype : torch.device, torch.dtype
         Where and in what precision to compute.
+    is_computed : bool, default=True
+        Whether the model is going to compute: one that only tells what it can read is not tried.
 
     Raises
     ------
-    CheckpointError
-        If the tokenizer has tokens that the model has no embedding of.
+    CheckpointError, DeviceError
+        If the tokenizer has tokens that the model has no embedding of, or the model cannot read
+        texts, or not in this precision.
     """
     check_token_ids(tokenizer, model)
     text_tokenizer = TextTokenizer(
         tokenizer.backend_tokenizer,
-        tokenizer.pad_token_id or 0,
+        _padding_id(tokenizer, model.config),
         keep_end=tokenizer.truncation_side == "left",
         has_segments="token_type_ids" in tokenizer.model_input_names and _has_segments(model),
         unknown_id=tokenizer.unk_token_id,
     )
     longest = _longest_input(model)
     packable = can_pack(model.config)
+    adapt_family(model)
+    is_tried = is_computed and not packable
+    trial = try_model(model, text_tokenizer, dtype) if is_tried else Trial(True, False)
     return Encoder(
         model=model,
         tokenizer=text_tokenizer,
@@ -147,8 +164,9 @@ def make_encoder(
         longest_input=longest,
         has_pooler=getattr(model.base_model, "pooler", None) is not None,
         max_tokens=token_budget(device, _widest_layer(model.config), dtype),
-        can_pad=packable or _padding_is_masked(model, text_tokenizer),
+        can_pad=trial.can_pad,
         packed=packable and device.type == "cpu",
+        needs_autocast=trial.needs_autocast,
     )
 
 
@@ -171,7 +189,8 @@ def prepare_for_inference(encoder: Encoder, *, first_tokens: bool = False) -> No
     if encoder.dtype == torch.int8:
         check_int8()
         use_int8_layers(encoder.model)
-    if encoder.device.type == "cpu" and can_prepack(float_dtype(encoder.dtype)):
+    can_be_laid_out = encoder.device.type == "cpu" and not encoder.needs_autocast
+    if can_be_laid_out and can_prepack(float_dtype(encoder.dtype)):
         prepack_linear_layers(encoder.model)
     encoder.model.to(encoder.device)
     if can_pack(encoder.model.config) and has_varlen_attention(encoder.device, encoder.dtype):
@@ -205,24 +224,17 @@ def _packed_is_equal(encoder: Encoder) -> bool:
     return is_equal
 
 
-@torch.inference_mode()
-def _padding_is_masked(model: Any, tokenizer: TextTokenizer) -> bool:
-    """Try it: read a short text alone, and again with padding behind it."""
-    ids = torch.tensor([tokenizer.backend.encode("a").ids])
-    pads = torch.full((1, 3), tokenizer.pad_id)
-    mask = torch.cat([torch.ones_like(ids), torch.zeros_like(pads)], dim=1)
-    alone = _first_output(model(input_ids=ids))
-    padded = _first_output(model(input_ids=torch.cat([ids, pads], dim=1), attention_mask=mask))
-    # One row a token, or a head's one row a text.
-    difference = (padded[:, : alone.shape[1]] - alone).abs().max()
-    # Rounding in half precision stays far below this; a leak does not.
-    return bool(difference < 0.02 * alone.abs().max())
+def _padding_id(tokenizer: Any, config: Any) -> int:
+    """Id that shorter texts are filled up with; the configuration is told if it has none.
 
-
-def _first_output(output: Any) -> torch.Tensor:
-    """Token vectors, or what the head gives: (1, L, H) or (1, K)."""
-    name = "last_hidden_state" if "last_hidden_state" in output else None
-    return (output[name] if name else output[0]).float()
+    Heads of decoders need it to find the last token of a text. Where nobody names one it is the id
+    of the token that ends a text, as is usual for GPT-2 and Llama.
+    """
+    known = (tokenizer.pad_token_id, config.pad_token_id, tokenizer.eos_token_id)
+    pad_id = next((int(number) for number in known if number is not None), None)
+    if config.pad_token_id is None:
+        config.pad_token_id = pad_id
+    return pad_id or 0
 
 
 def _widest_layer(config: Any) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from skbert._exceptions import CheckpointError
+from skbert._models.architectures import find_model_class
 from skbert._models.checks import (
     check_all_weights_used,
     check_dtype,
@@ -15,6 +16,7 @@ from skbert._models.checks import (
     check_positions,
     warn_of_own_code,
 )
+from skbert._models.device import forked_generator
 from skbert._models.foreign import checkpoint_errors, quiet_transformers
 from skbert._models.json_files import read_json
 from skbert._models.modules import model_folder
@@ -77,23 +79,21 @@ def load_model(
     CheckpointError
         If weights of the encoder are missing, or it is of an unknown architecture.
     """
-    import transformers
-
     folder = model_folder(folder)
     config = load_config(folder) if config is None else config
+    model_class = find_model_class(config, auto_class)
     what = f"The model in {folder} cannot be loaded"
     with (
         checkpoint_errors(what, f"Is it complete? {KNOWN_ARCHITECTURE}?"),
-        quiet_transformers(),
         # Weights that are missing get random values: not from the caller's generator.
-        torch.random.fork_rng(devices=[]),
+        forked_generator(),
+        quiet_transformers(),
     ):
-        model, info = getattr(transformers, auto_class).from_pretrained(
+        model, info = model_class.from_pretrained(
             folder,
             config=config,
             dtype=dtype,
             use_safetensors=True,
-            trust_remote_code=False,
             local_files_only=True,
             ignore_mismatched_sizes=auto_class != "AutoModel",
             output_loading_info=True,
@@ -148,15 +148,13 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
     CheckpointError
         If they are not those of a model with this configuration.
     """
-    import transformers
-
-    model_class = getattr(transformers, auto_class)._model_mapping[type(config)]
+    model_class = find_model_class(config, auto_class)
     dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     dtype = torch.float32 if len(dtypes) > 1 else dtypes.pop()
     with (
         checkpoint_errors("The saved weights do not fit their configuration", "Fit again."),
+        forked_generator(),
         quiet_transformers(),
-        torch.random.fork_rng(devices=[]),
     ):
         model, info = model_class.from_pretrained(
             None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True

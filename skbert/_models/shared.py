@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from skbert._models.checkpoint import Checkpoint, files_version, find_same_checkpoint
-from skbert._models.device import float_dtype
+from skbert._models.device import float_dtype, forked_generator
 from skbert._models.encoder import Encoder, make_encoder, prepare_for_inference
 from skbert._models.loading import load_config, load_model
 from skbert._models.sentence_transformers import read_sentence_steps
@@ -55,17 +55,20 @@ def load_encoder(
         If the tokenizer or the weights are missing, incomplete or of an unknown architecture.
     """
     key = (folder.resolve(), files_version(folder), checkpoint, str(device), dtype)
-    with _LOCK:
-        encoder = _SHARED.get(key)
-        if encoder is None:
-            clear_held_encoder()  # first, so that two are not held at once
-            encoder = _load(folder, checkpoint, device, dtype)
-            _SHARED[key] = encoder
-        if with_steps and encoder.steps is None:
-            encoder.steps = read_sentence_steps(folder).to(device)
-        if device.type == "cpu":
-            hold_encoder(encoder)
-        return encoder
+    encoder = _SHARED.get(key)
+    if encoder is None or (with_steps and encoder.steps is None):
+        # In this order, as a fit that loads does, which holds the generator already.
+        with forked_generator(), _LOCK:
+            encoder = _SHARED.get(key)
+            if encoder is None:
+                clear_held_encoder()  # first, so that two are not held at once
+                encoder = _load(folder, checkpoint, device, dtype)
+                _SHARED[key] = encoder
+            if with_steps and encoder.steps is None:
+                encoder.steps = read_sentence_steps(folder).to(device)
+    if device.type == "cpu":
+        hold_encoder(encoder)
+    return encoder
 
 
 def load_same(

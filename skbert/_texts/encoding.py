@@ -73,14 +73,18 @@ class TextTokenizer:
         self.keep_end = keep_end
         self.has_segments = has_segments
         self.unknown_id = pad_id if unknown_id is None else unknown_id
-        self.prefix, self.suffix = self._special_tokens()
+        self.prefix, self.suffix, self.segments = self._special_tokens()
 
     @cached_property
     def _untrimmed(self) -> Tokenizer:
         return untrimmed(self.backend)
 
-    def _special_tokens(self) -> tuple[list[int], list[int]]:
-        """Return ids of the special tokens before and after a text: ``[101], [102]`` for BERT."""
+    def _special_tokens(self) -> tuple[list[int], list[int], tuple[list[int], ...]]:
+        """Return what stands around a text.
+
+        Ids of the special tokens before and after it, ``[101], [102]`` for BERT, and the segments
+        of those before it, of the text's own tokens, and of those after it.
+        """
         probe = self.backend.encode("a")
         is_body = [not special for special in probe.special_tokens_mask]
         if True not in is_body:
@@ -90,7 +94,9 @@ class TextTokenizer:
             )
         first = is_body.index(True)
         stop = len(is_body) - is_body[::-1].index(True)
-        return probe.ids[:first], probe.ids[stop:]
+        types = probe.type_ids
+        segments = (types[:first], types[first : first + 1], types[stop:])
+        return probe.ids[:first], probe.ids[stop:], segments
 
     @property
     def digest(self) -> str:
@@ -202,7 +208,16 @@ class TextTokenizer:
             text_bounds=cumulative(n_windows),
             offsets=None if offsets is None else np.concatenate(all_offsets),
             lost_tokens=np.array(lost, np.int64),
+            segments=self._segments_of(lengths),
         )
+
+    def _segments_of(self, lengths: Sequence[int]) -> NDArray[np.int8] | None:
+        """Return the segments of windows, where a single text has others than 0, as XLNet's."""
+        if not (self.has_segments and any(chain.from_iterable(self.segments))):
+            return None
+        before, own, after = self.segments
+        parts = [before + own * (length - self.n_special_tokens) + after for length in lengths]
+        return np.fromiter(chain.from_iterable(parts), np.int8, sum(lengths))
 
     def window_room(self, max_length: int, stride: int | None) -> tuple[int, int]:
         """Return body tokens in a window, and how many of them the next window repeats.

@@ -46,7 +46,7 @@ class Encodings:
         Tokens of each text that no window holds: what truncation cut off.
     segments : ndarray of int8, shape (n_tokens,), or None
         Which text of a pair each token belongs to, as the model was trained on it; None where
-        the model tells no segments apart, or reads single texts only.
+        the model tells no segments apart, or all are 0.
     first_pieces : ndarray of int64, shape (n_words,), or None
         Where texts are given as words: which of all owned tokens is each word's first.
     shifts : ndarray of int64, shape (n_windows,), or None

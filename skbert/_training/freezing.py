@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -24,33 +25,55 @@ def parameter_depths(model: Any) -> dict[str, int]:
     """
     base = model.base_model
     n_layers = model.config.num_hidden_layers
-    lists = [
-        name
-        for name, module in base.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == n_layers
-    ]
-    if not lists:
+    stacks = layer_stacks(base, n_layers)
+    if not stacks:
         raise ParameterError(
             f"Models of type {model.config.model_type!r} have no separate layers: use "
             'freeze=None, "embeddings" or "encoder", and layer_decay=1.0.'
         )
-    stack = lists[0]
     children = [name for name, _ in base.named_children()]
-    below = children[: children.index(stack.split(".")[0]) + 1]
+    below = children[: children.index(stacks[0].split(".")[0]) + 1]
+    below = [name for name in below if "pooler" not in name]  # NomicBERT's is made before the rest
     prefix = model.base_model_prefix + "."
     return {
-        name: _depth(name.removeprefix(prefix), stack, below, n_layers)
+        name: _depth(name.removeprefix(prefix), stacks, below, n_layers)
         if name.startswith(prefix)
         else n_layers + 1
         for name, _ in model.named_parameters()
     }
 
 
-def _depth(name: str, stack: str, below: list[str], n_layers: int) -> int:
-    if name.startswith(stack + "."):
-        return int(name.removeprefix(stack + ".").split(".")[0]) + 1
+def layer_stacks(base: Any, n_layers: int) -> list[str]:
+    """Return the names of the lists of layers; XLM keeps each part of a layer in a list of its own.
+
+    Those of a decoder, which stand elsewhere, are not among them.
+    """
+    lists = [
+        name
+        for name, module in base.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == n_layers
+    ]
+    return [name for name in lists if name.rpartition(".")[0] == lists[0].rpartition(".")[0]]
+
+
+def _depth(name: str, stacks: list[str], below: list[str], n_layers: int) -> int:
+    for stack in stacks:
+        if name.startswith(stack + "."):
+            return int(name.removeprefix(stack + ".").split(".")[0]) + 1
     # What stands beside the list of layers serves them all, e.g. relative position embeddings.
     return 0 if name.split(".")[0] in below else n_layers + 1
+
+
+def embedding_parameters(model: Any) -> Iterator[nn.Parameter]:
+    """Return the parameters of the input embeddings."""
+    base = model.base_model
+    if hasattr(base, "embeddings"):
+        yield from base.embeddings.parameters()
+    else:
+        yield from base.get_input_embeddings().parameters()
+    for module in base.children():  # beside the words' table, as GPT-2 keeps its positions
+        if isinstance(module, nn.Embedding):
+            yield from module.parameters()
 
 
 def freeze_parameters(model: Any, freeze: str | int | None) -> None:
@@ -76,7 +99,7 @@ def freeze_parameters(model: Any, freeze: str | int | None) -> None:
             parameter.requires_grad_("pooler" in name)
         return
     if freeze == "embeddings":
-        for parameter in model.base_model.embeddings.parameters():
+        for parameter in embedding_parameters(model):
             parameter.requires_grad_(False)
         return
     n_layers = model.config.num_hidden_layers

@@ -25,13 +25,14 @@ from skbert._exceptions import (
     stacklevel_of_caller,
 )
 from skbert._inference.batching import PaddedBatch, pack_batch, pad_batch
-from skbert._inference.loop import logits_of, model_inputs
+from skbert._inference.loop import logits_of, run_model
 from skbert._kernels.training_layers import use_fast_layers
 from skbert._kernels.used_rows import UsedRows
 from skbert._models import device as _device
 from skbert._models.encoder import Encoder
 from skbert._texts.windows import Encodings
 from skbert._training.best_weights import BestWeights
+from skbert._training.finite_weights import check_trained_weights
 from skbert._training.freezing import set_training_mode
 from skbert._training.optimization import Recipe, learning_rate_at, make_optimizer, shuffled_batches
 from skbert._training.protocols import Callback, Objective, Validation
@@ -102,7 +103,7 @@ def train(
     Raises
     ------
     TrainingError
-        If the loss becomes NaN or infinite.
+        If the loss or a weight becomes NaN or infinite.
     DeviceError
         If the device's memory does not hold a batch.
 
@@ -243,7 +244,7 @@ def _pass_loss(trainer: _Trainer, rows: NDArray[np.int64]) -> Tensor:
         else pad_batch(encodings, rows, encoder.tokenizer.pad_id)
     )
     with _device.autocast(encoder.device, encoder.dtype):
-        logits = logits_of(encoder.model(**model_inputs(batch, encoder)))
+        logits = logits_of(run_model(encoder, batch))
     if logits.ndim == 3:  # one row a token, without padding
         mask = batch.mask if isinstance(batch, PaddedBatch) else None
         is_token = slice(None) if mask is None else mask.to(logits.device) > 0
@@ -287,6 +288,7 @@ def _log_losses(trainer: _Trainer) -> float | None:
 
 
 def _validated(trainer: _Trainer, validate: Validation) -> dict[str, float]:
+    check_trained_weights(trainer.encoder.model, trainer.recipe.learning_rate)
     trainer.encoder.model.eval()
     with _device.autocast(trainer.encoder.device, trainer.encoder.dtype):
         score, loss = validate()
@@ -311,6 +313,7 @@ def _trained(trainer: _Trainer) -> list[nn.Parameter]:
 def _finish(trainer: _Trainer) -> None:
     """Leave a whole model behind, in evaluation mode, without gradients."""
     model = trainer.encoder.model
+    check_trained_weights(model, trainer.recipe.learning_rate)
     if trainer.used_rows is not None:
         model.set_input_embeddings(trainer.used_rows.put_back(trainer.decay))
     if trainer.recipe.gradient_checkpointing:

@@ -44,7 +44,7 @@ def test_single_text(film_classifier):
     reading = tokenize_one(film_classifier, ["Unbelievable, the cat!"])
     tokenizer = film_classifier._loaded().tokenizer
     check_offsets(reading, tokenizer)
-    words = reading.words(tokenizer)
+    words = reading.words()
     assert [reading.texts[t][a:b] for t, a, b in words] == ["Unbelievable", ",", "the", "cat", "!"]
     assert reading.pieces(0, tokenizer)[:4] == ["[CLS]", "un", "##believ", "##able"]
     assert reading.word_of_tokens(0, words).tolist() == [-1, 0, 0, 0, 1, 2, 3, 4, -1]
@@ -57,7 +57,7 @@ def test_pair(tiny_bert):
     reading = tokenize_one(classifier, pairs[:1])
     tokenizer = classifier._loaded().tokenizer
     check_offsets(reading, tokenizer)
-    words = reading.words(tokenizer)
+    words = reading.words()
     assert [tuple(word) for word in words] == [
         (0, 0, 3), (0, 4, 7), (0, 7, 8), (1, 0, 1), (1, 2, 5)
     ]  # fmt: skip
@@ -69,7 +69,7 @@ def test_question_in_windows(reader):
     tokenizer = reader._loaded().tokenizer
     assert reading.n_windows > 2
     check_offsets(reading, tokenizer)
-    words = reading.words(tokenizer)
+    words = reading.words()
     in_windows = [reading.word_of_tokens(w, words) for w in range(reading.n_windows)]
     # The question is in all windows, and together they hold every word.
     assert all(owners[1:5].tolist() == [0, 1, 2, 3] for owners in in_windows)
@@ -96,7 +96,7 @@ def test_truncated_text_is_warned_of(tiny_bert):
     embedder = BertEmbedder(tiny_bert, max_length=5).fit(["a"])
     with pytest.warns(TruncationWarning, match="3 of their tokens"):
         reading = tokenize_one(embedder, ["the cat sat on the mat"])
-    words = reading.words(embedder._loaded().tokenizer)
+    words = reading.words()
     assert len(words) == 6
     assert reading.word_of_tokens(0, words).tolist() == [-1, 0, 1, 2, -1]
 
@@ -104,7 +104,7 @@ def test_truncated_text_is_warned_of(tiny_bert):
 def test_tokens_of_mere_space_count_to_the_next_word(film_classifier):
     reading = tokenize_one(film_classifier, ["the cat"])
     reading.offsets[2] = 3, 4  # "cat" became the space before it
-    words = reading.words(film_classifier._loaded().tokenizer)
+    words = reading.words()
     assert reading.word_of_tokens(0, words).tolist() == [-1, 0, -1, -1]
     reading.sequences[3], reading.offsets[3] = 0, (4, 7)
     assert reading.word_of_tokens(0, words).tolist() == [-1, 0, 1, 1]

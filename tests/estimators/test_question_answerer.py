@@ -350,3 +350,33 @@ def test_threshold_is_tuned_by_questions_that_have_no_answer(reader, monkeypatch
     found = [Candidates([Span(4, 7, 0.0)], null, 0.0) for null in (5.0, 3.0, 4.0)]
     monkeypatch.setattr(reader, "_find", lambda chosen, n_best: found)
     assert reader._tuned_threshold(pairs, golds, np.arange(3)) == 2.5
+
+
+# Edges of answers -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [" mat", "mat ", "\u200bmat", "mat\n"])
+def test_blanks_at_the_edge_of_an_answer_change_nothing(tiny_bert, answer):
+    rows = [(QUESTION, "the cat sat on the mat .")] * 2
+    plain, odd = (
+        BertQuestionAnswerer(
+            tiny_bert, max_length=32, stride=8, max_epochs=1, min_steps=1, random_state=0
+        ).fit(rows, [text, "cat"])
+        for text in ("mat", answer)
+    )
+    assert plain._state.digest == odd._state.digest
+
+
+def test_answers_that_no_window_holds_are_counted_and_not_learned(tiny_bert):
+    rows = [(QUESTION, "the cat sat on the mat and the dog sat on the rug .")]
+    reader = BertQuestionAnswerer(
+        tiny_bert, max_length=14, stride=2, max_epochs=1, min_steps=1, random_state=0
+    )
+    with pytest.warns(TruncationWarning, match=r"1 of 1 answers are held whole by no window"):
+        reader.fit(rows, ["on the mat and the dog"])
+
+
+def test_an_answer_without_a_token_is_refused_by_its_row(tiny_bert):
+    rows = [(QUESTION, "the cat ."), (QUESTION, "the \u0301 cat .")]
+    with pytest.raises(InputError, match=r"no token of the answer y\[1\]"):
+        BertQuestionAnswerer(tiny_bert, max_length=32, stride=8).fit(rows, ["cat", "\u0301"])

@@ -27,10 +27,12 @@ from torch import nn
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from skbert import BertTokenClassifier, CheckpointError, Entity, InputError
+from skbert._exceptions import LabelWarning
 from skbert._inference.batching import pad_batch
 from skbert._models import encoder as encoder_module
 from skbert._models.device import seeded
 from skbert._models.loading import load_config, load_model
+from skbert._texts.entities import find_scheme, word_score
 from skbert._texts.word_labels import encode_words, piece_labels
 from skbert._training.losses import LabelledPieces
 from skbert._training.optimization import shuffled_batches
@@ -301,7 +303,8 @@ def test_two_dimensional_arrays(tiny_bert):
 def word_task(sentences: list[list[str]], labels: list[list[str]]) -> WordTask:
     classes = np.array(sorted({label for row in labels for label in row}), dtype=object)
     codes = [np.searchsorted(classes, row).astype(np.int64) for row in labels]
-    return WordTask(sentences, labels, codes, classes, np.ones(len(sentences)))
+    scheme = find_scheme(classes.tolist())
+    return WordTask(sentences, labels, codes, classes, np.ones(len(sentences)), scheme)
 
 
 def test_loss_is_the_mean_over_first_pieces(checkpoints):
@@ -792,3 +795,51 @@ def test_warm_start_of_a_checkpoint_with_unsorted_labels(tiny_bert, tmp_path):
     after = loaded.fit(X, y).predict_proba(X)
     assert list(loaded.classes_) == ["a", "b", "c"]
     np.testing.assert_allclose(np.concatenate(after), np.concatenate(before), atol=1e-6)
+
+
+# Schemes ----------------------------------------------------------------------------------------
+
+BIOES = {"cat": "S-ANIMAL", "dog": "S-ANIMAL", "red": "B-COLOUR", "blue": "E-COLOUR"}
+
+
+def test_entities_in_another_scheme(tiny_bert):
+    sentences = [sentence for sentence in X if sentence] * 2
+    labels = [[BIOES.get(word, "O") for word in sentence] for sentence in sentences]
+    fitted = BertTokenClassifier(tiny_bert, **SURE).fit(sentences, labels)
+    assert (fitted.scheme_, fitted.metric_) == ("BIOES", "entity_f1")
+    nothing = [["O"] * len(sentence) for sentence in sentences]
+    assert (
+        word_score(fitted.classes_.tolist(), find_scheme(fitted.classes_.tolist()))(labels, nothing)
+        == 0
+    )
+    assert fitted.score(sentences, labels) > 0.8
+    (found,) = fitted.predict_entities(["the cat , the dog ."])
+    assert [(entity.text, entity.label) for entity in found] == [
+        ("cat", "ANIMAL"),
+        ("dog", "ANIMAL"),
+    ]
+
+
+def test_a_label_that_may_mean_outside_is_warned_of(tiny_bert, tmp_path):
+    labels = [[label.replace("O", "OUT", label == "O") for label in row] for row in Y]
+    with pytest.warns(
+        LabelWarning, match=r"but 'OUT' are written in the scheme BIO.*outside='OUT'"
+    ):
+        fitted = BertTokenClassifier(tiny_bert, **QUICK).fit(X, labels)
+    assert fitted.metric_ == "token_accuracy"
+    with pytest.warns(LabelWarning, match="outside='O' is none of the labels"):
+        fitted.predict_entities(["the cat"])
+    told = BertTokenClassifier(tiny_bert, outside="OUT", **QUICK).fit(X, labels)
+    assert told.metric_ == "entity_f1"
+    told.save_pretrained(tmp_path)
+    loaded = BertTokenClassifier.from_pretrained(str(tmp_path))
+    assert loaded.outside == "OUT"
+    assert loaded.predict_entities(["the cat"]) == told.predict_entities(["the cat"])
+
+
+def test_numbers_as_labels_with_their_own_outside(tiny_bert):
+    sentences = [sentence for sentence in X if sentence] * 2
+    labels = [[int(word == "cat") for word in sentence] for sentence in sentences]
+    fitted = BertTokenClassifier(tiny_bert, outside=0, **SURE).fit(sentences, labels)
+    (found,) = fitted.predict_entities(["the cat ."])
+    assert [(entity.text, entity.label) for entity in found] == [("cat", "1")]

@@ -15,7 +15,7 @@ import pytest
 import torch
 from transformers.utils import logging as transformers_logging
 
-from skbert import BertEmbedder, DeviceError, inspect_tokens
+from skbert import BertEmbedder, CheckpointError, DeviceError, inspect_tokens
 from skbert._inference import loop as inference_module
 from skbert._models import encoder as loading_module
 from tests.conftest import save_tiny_bert
@@ -192,13 +192,14 @@ def test_text_that_memory_does_not_hold_alone_is_a_device_error(embedder):
         embedder.transform(MANY)
 
 
-def test_other_errors_of_the_model_are_not_swallowed(embedder):
+def test_other_errors_of_the_model_are_told_as_ours(embedder):
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("something else")
 
     embedder._loaded().model.forward = broken
-    with pytest.raises(RuntimeError, match="something else"):
+    with pytest.raises(CheckpointError, match=r"'bert'.*something else") as caught:
         embedder.transform(["a"])
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 # Ahead of the device ----------------------------------------------------------------------------

@@ -176,3 +176,32 @@ def test_embedder_prepacks_only_where_it_can(tiny_bert, texts, monkeypatch, poss
     ]
     assert bool(replaced) == possible
     np.testing.assert_allclose(embedder.transform(texts), expected, rtol=0, atol=1e-5)
+
+
+@needs_prepacking
+@pytest.mark.parametrize(("n_in", "n_out"), [(24, 40), (384, 1536), (1, 1)])
+def test_weights_can_be_read_back(n_in, n_out):
+    linear = linear_layer(n_in, n_out)
+    packed = PrepackedLinear(linear)
+    assert torch.equal(packed.weight, linear.weight)
+    if can_prepack(torch.bfloat16):
+        assert torch.equal(PrepackedLinear(linear.bfloat16()).weight, linear.weight)
+
+
+class ReadsItsWeight(nn.Module):
+    """As T5's feed-forward block: it asks for the type of a layer's weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wi, self.wo = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.wo(self.wi(x).to(self.wo.weight.dtype))
+
+
+@needs_prepacking
+def test_layers_whose_weights_are_read_are_left_alone():
+    module = ReadsItsWeight()
+    prepack_linear_layers(module)
+    assert type(module.wi) is PrepackedLinear
+    assert type(module.wo) is nn.Linear

@@ -17,6 +17,7 @@ from skbert._kernels.packing import FirstTokenLayer
 from skbert._models.state import weight_tensors
 from skbert._training import loop as training_module
 from skbert._training.freezing import freeze_parameters, parameter_depths, set_training_mode
+from tests.conformity.checkpoints import FAMILIES, XLM
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -271,3 +272,35 @@ def test_frozen_parameters_stay_and_all_others_move(tiny_bert, freeze, frozen):
         if name.startswith("classifier."):  # random at the start
             continue
         assert torch.equal(tensor, start[name]) is bool(frozen and name.startswith(frozen)), name
+
+
+def test_each_part_of_a_layer_is_frozen_with_it():
+    """XLM keeps the parts of its layers in lists of their own."""
+    config = transformers.XLMConfig(**XLM, vocab_size=40, num_labels=2)
+    model = transformers.XLMForSequenceClassification(config)
+    freeze_parameters(model, 1)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    for part in ("attentions", "layer_norm1", "ffns", "layer_norm2"):
+        assert not [name for name in trained if f"{part}.0." in name]
+        assert [name for name in trained if f"{part}.1." in name]
+
+
+def test_a_pooler_made_before_the_layers_belongs_to_the_head():
+    config = transformers.NomicBertConfig(**SIZE)
+    model = transformers.NomicBertForSequenceClassification(config)
+    freeze_parameters(model, 2)
+    depths = parameter_depths(model)
+    assert all(depths[name] == N_LAYERS + 1 for name in depths if "pooler" in name)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "t5", "qwen3", "xlnet", "eurobert"])
+def test_embeddings_are_found_whatever_they_are_called(name):
+    family = FAMILIES[name]
+    config = getattr(transformers, family.config)(
+        vocab_size=40, num_labels=2, pad_token_id=0, **family.options
+    )
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    freeze_parameters(model, "embeddings")
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    assert any(p is model.get_input_embeddings().weight for p in frozen)
+    assert len(frozen) == (2 if name == "gpt2" else 1)  # GPT-2's positions, too

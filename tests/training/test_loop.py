@@ -59,7 +59,7 @@ def packed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     if request.param != "packed":
         monkeypatch.setattr(encoder_module, "can_pack", lambda config: False)
     if request.param == "apart":
-        monkeypatch.setattr(encoder_module, "_padding_is_masked", lambda *args: False)
+        monkeypatch.setattr("skbert._models.trials.padding_is_masked", lambda *args: False)
 
 
 def many_texts(n: int = 22) -> list[str]:
