@@ -161,7 +161,9 @@ def save_head(folder: Path, kind: str = "BertForSequenceClassification", **optio
         max_position_embeddings=64,
         **options,
     )
-    getattr(transformers, kind)(config).save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        getattr(transformers, kind)(config).save_pretrained(folder)
     return str(folder)
 
 

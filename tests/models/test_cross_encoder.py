@@ -36,7 +36,7 @@ def loaded(make, folder: Path | str):
 
 @pytest.fixture
 def head(tmp_path) -> Path:
-    return Path(save_head(tmp_path / "head", num_labels=1, initializer_range=1.0))
+    return Path(save_head(tmp_path / "head", num_labels=1, initializer_range=0.3))
 
 
 class TestOneOutput:
@@ -132,7 +132,7 @@ class TestOneOutput:
 class TestSeveralOutputs:
     @pytest.fixture
     def heads(self, tmp_path) -> Path:
-        return Path(save_head(tmp_path / "head", num_labels=3, initializer_range=1.0))
+        return Path(save_head(tmp_path / "head", num_labels=3, initializer_range=0.3))
 
     @pytest.mark.parametrize("path", [None, IDENTITY, "torch.nn.modules.activation.Softmax"])
     @pytest.mark.filterwarnings("ignore:Implicit dimension choice for softmax")
