@@ -213,7 +213,7 @@ def _run(
 
 
 def cache_keys(encoder: Encoder, settings: Settings, texts: Sequence[str]) -> list[bytes]:
-    """Return SHA-256 of each text together with everything that decides its vector.
+    """Return the SHA-256 of each text together with everything that decides its vector.
 
     These are the weights, configuration, tokenizer and precision (`Encoder.identity`) and the
     settings. Left out is what changes a vector by rounding only: batches, device, threads.

@@ -183,7 +183,7 @@ def _try_batch(
     head: Head,
     places: TokenPlaces,
 ) -> list[Tensor] | None:
-    """Results of one batch on their way to the CPU, or None if memory does not suffice."""
+    """Return the results of one batch on their way to the CPU, or None if memory does not suffice."""
     try:
         forward = _forward_runs if encoder.reads_runs else _forward_at_once
         blocks = forward(encoder, encodings, rows, outputs, places)
@@ -276,7 +276,7 @@ def run_model(encoder: Encoder, batch: PaddedBatch | PackedBatch, **options: Any
 
 
 def model_inputs(batch: PaddedBatch | PackedBatch, encoder: Encoder) -> dict[str, Any]:
-    """Keyword arguments of the model for a batch, on its device."""
+    """Return the keyword arguments of the model for a batch, on its device."""
     inputs: dict[str, Any] = {"input_ids": batch.ids}
     if batch.segments is not None:
         inputs["token_type_ids"] = batch.segments
@@ -297,7 +297,7 @@ def _needs_all_layers(encoder: Encoder, outputs: Outputs) -> bool:
 
 
 def _token_vectors(output: Any, encoder: Encoder, outputs: Outputs) -> Tensor:
-    """Token vectors from the asked layers, or logits, in float32, (n, L, H)."""
+    """Return the token vectors from the asked layers, or logits, in float32, (n, L, H)."""
     if isinstance(outputs, Logits):
         logits = logits_of(output)
         return logits if logits.ndim == 3 else logits.unsqueeze(1)
@@ -334,7 +334,7 @@ def _is_one_a_window(vectors: Tensor, outputs: Outputs) -> bool:
 def _in_order(
     done: list[Tensor], order: NDArray[np.int64], rows_per_window: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Rows of all batches, moved to where their windows stand in the caller's order."""
+    """Return the rows of all batches, moved to where their windows stand in the caller's order."""
     counts = rows_per_window[order]
     first_row = np.cumsum(rows_per_window) - rows_per_window
     # Row j of the k-th window in `order` goes to first_row[order[k]] + j.

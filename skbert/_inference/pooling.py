@@ -46,7 +46,7 @@ class Pooling(NamedTuple):
 
 
 def mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean of the token vectors."""
+    """Return the mean of the token vectors."""
     if mask is None:
         return hidden.mean(1)
     return _masked_sum(hidden, mask > 0) / _n_counted(mask)
@@ -60,7 +60,7 @@ def mean_sqrt_len(hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def weighted_mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean of the token vectors, each with its place in the text as its weight."""
+    """Return the mean of the token vectors, each with its place in the text as its weight."""
     places = torch.arange(1, hidden.shape[1] + 1, device=hidden.device)
     if mask is None:
         weights = places.expand(hidden.shape[:2])
@@ -71,7 +71,7 @@ def weighted_mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def maximum(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Largest value of each feature over the tokens."""
+    """Return the largest value of each feature over the tokens."""
     if mask is None:
         return hidden.amax(1)
     counts = (mask > 0).unsqueeze(-1)
@@ -80,7 +80,7 @@ def maximum(hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def cls(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Vector of the first token, ``[CLS]``; behind a prompt that does not count, of the next.
+    """Return the vector of the first token that counts, ``[CLS]`` where there is no prompt.
 
     A later window's ``[CLS]`` stands for that window although it does not own it.
     """
@@ -92,7 +92,7 @@ def cls(hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def last(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Vector of the last token."""
+    """Return the vector of the last token."""
     if mask is None:
         return hidden[:, -1].clone()
     counts = mask > 0
@@ -195,7 +195,7 @@ def merge_windows(
 
 
 def every_token(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """No pooling: (n, L, H) and mask (n, L) → the vectors of the tokens that count, (m, H)."""
+    """Return the vectors of the tokens that count, (m, H): no pooling."""
     return hidden.flatten(0, 1) if mask is None else hidden[mask > 0]
 
 

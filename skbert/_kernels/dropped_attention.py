@@ -95,7 +95,7 @@ def dropped_attention(
     factor: float,
     dropout: float,
 ) -> Tensor:
-    """Attention of each text's queries to its own keys, some of whose weights are dropped.
+    """Compute attention of each text's queries to its own keys, dropping some of its weights.
 
     Parameters
     ----------

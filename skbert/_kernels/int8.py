@@ -58,7 +58,7 @@ class Int8Linear(nn.Module):
 
 
 def centers_and_scales(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Center of each row's range, and the scale with which its ends become -127 and 127: (n, 1)."""
+    """Return each row's center, and the scale with which its ends become -127 and 127: (n, 1)."""
     low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
     centers = (low + high).div_(2)
     return centers, scale_of(torch.maximum(high - centers, centers - low))

@@ -56,7 +56,7 @@ def packed_attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention inside each text of a packed row.
+    """Compute attention inside each text of a packed row.
 
     Letters: T tokens in the row, A attention heads, D features a head.
 
@@ -98,7 +98,7 @@ def packed_attention(
 def _attend(
     queries: Tensor, keys: Tensor, values: Tensor, shapes: Sequence[Shape], *, factor: float
 ) -> Tensor:
-    """Attention of each text's queries to its own keys, (Q, A, D), without a mask."""
+    """Compute attention of each text's queries to its own keys, (Q, A, D), without a mask."""
     # Split, not sliced: the gradient of each slice would be as large as the whole row.
     parts = zip(
         shapes,
@@ -198,7 +198,7 @@ def _split_heads(x: Tensor, head_size: int) -> Tensor:
 
 
 def bounds_of_texts(runs: Runs) -> Tensor:
-    """Where each text begins in a packed row, and the end of the last: int32, (n_texts + 1,)."""
+    """Return where each text begins in a packed row, and the last's end: int32, (n_texts + 1,)."""
     lengths = [length for n_texts, length in runs for _ in range(n_texts)]
     return torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
 
@@ -243,7 +243,7 @@ def use_packed_attention(model: Any) -> None:
 
 
 def packed_inputs(ids: Tensor, runs: Runs, config: Any, *, varlen: bool) -> dict[str, Any]:
-    """Keyword arguments of the model that tell the texts of a packed row apart.
+    """Return the keyword arguments of the model that tell the texts of a packed row apart.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def packed_inputs(ids: Tensor, runs: Runs, config: Any, *, varlen: bool) -> dict
 
 
 def packed_positions(ids: Tensor, runs: Runs, config: Any) -> Tensor:
-    """Position of each token in its own text, as the model type counts.
+    """Return the position of each token in its own text, as the model type counts.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ def reads_sparsely(base: Any) -> bool:
 
 
 def longest_full_input(config: Any) -> int:
-    """Tokens up to which a BigBird needs no sparse attention."""
+    """Return the tokens up to which a BigBird needs no sparse attention."""
     return int((5 + 2 * config.num_random_blocks) * config.block_size)
 
 

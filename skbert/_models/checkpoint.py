@@ -210,7 +210,7 @@ def _elsewhere(name: str, revision: str | None) -> str:
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 of a folder's safetensors weights, of all of a sentence-transformers checkpoint's.
+    """Return the SHA-256 of a folder's safetensors weights, those of further steps included.
 
     Raises
     ------
@@ -238,7 +238,7 @@ def weights_digest(folder: Path) -> str:
 
 
 def files_version(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Name, size and time of the small files beside the weights: tokenizer and configuration."""
+    """Return name, size and time of the small files beside the weights."""
     return tuple(
         (file.relative_to(folder).as_posix(), *_version(file)) for file in small_files(folder)
     )

@@ -193,7 +193,7 @@ def check_all_weights_used(unexpected: Iterable[str], model: Any, folder: Path) 
 
 
 def _is_constant(name: str) -> bool:
-    """Whether a weight of older files is a table that the model makes anew."""
+    """Return whether a weight of older files is a table that the model makes anew."""
     return name.endswith(CONSTANTS)
 
 

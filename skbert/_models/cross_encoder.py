@@ -81,7 +81,7 @@ def _stated(folder: Path, config: Any) -> tuple[str | None, Path]:
 
 
 def _is_marked(folder: Path, config: Any) -> bool:
-    """Whether sentence-transformers' `CrossEncoder` saved the checkpoint."""
+    """Return whether sentence-transformers' `CrossEncoder` saved the checkpoint."""
     kind = read_json(folder / CHECKPOINT_FILE).get("model_type")
     keys = ("sentence_transformers", OLD_KEY)
     return kind == "CrossEncoder" or any(hasattr(config, key) for key in keys)

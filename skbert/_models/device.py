@@ -124,7 +124,7 @@ def float_dtype(dtype: torch.dtype) -> torch.dtype:
 def token_budget(
     device: torch.device, widest_layer: int, dtype: torch.dtype = torch.float32
 ) -> int:
-    """Tokens in one batch, padding counted, for ``batch_size="auto"``.
+    """Return how many tokens are in one batch, padding counted, for ``batch_size="auto"``.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def autocast(device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def gradient_scaler(device: torch.device, dtype: torch.dtype) -> torch.amp.GradScaler:
-    """Loss scaling, which float16 needs for its small range; does nothing otherwise."""
+    """Return loss scaling, which float16 needs for its small range; does nothing otherwise."""
     return torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
 
 

@@ -225,7 +225,7 @@ def _packed_is_equal(encoder: Encoder) -> bool:
 
 
 def _padding_id(tokenizer: Any, config: Any) -> int:
-    """Id that shorter texts are filled up with; the configuration is told if it has none.
+    """Return the id that shorter texts are filled up with; the configuration is told if it has none.
 
     Heads of decoders need it to find the last token of a text. Where nobody names one it is the id
     of the token that ends a text, as is usual for GPT-2 and Llama.
@@ -238,14 +238,14 @@ def _padding_id(tokenizer: Any, config: Any) -> int:
 
 
 def _widest_layer(config: Any) -> int:
-    """Columns of the widest activation, the feed-forward layer's."""
+    """Return the columns of the widest activation, the feed-forward layer's."""
     names = ("intermediate_size", "hidden_dim")  # BERT's; DistilBERT's
     widths = [width for name in names if (width := getattr(config, name, None))]
     return int(max(widths, default=4 * config.hidden_size))
 
 
 def _longest_input(model: Any) -> int:
-    """Tokens that fit the position embeddings."""
+    """Return tokens that fit the position embeddings."""
     positions = getattr(model.config, "max_position_embeddings", None) or 512
     if positions < 1:  # XLNet's positions are relative: no limit
         return NO_LIMIT
@@ -255,13 +255,13 @@ def _longest_input(model: Any) -> int:
 
 
 def _has_segments(model: Any) -> bool:
-    """Whether the model tells the two texts of a pair apart by segment, whatever its tokenizer."""
+    """Return whether the model itself tells the two texts of a pair apart by segment."""
     n_segments = getattr(model.config, "type_vocab_size", 2)  # XLNet, for one, states no number
     return "token_type_ids" in signature(model.forward).parameters and (n_segments or 0) > 1
 
 
 def _recommended_length(folder: Path | None, tokenizer: Any, longest: int) -> int:
-    """Tokens that sentence-transformers would read: what its files say, else the tokenizer's."""
+    """Return how many tokens sentence-transformers would read."""
     stated = read_settings(model_folder(folder)).max_seq_length if folder is not None else None
     shortest = min(longest, int(tokenizer.model_max_length) if stated is None else stated)
     return shortest if shortest < NO_LIMIT else DEFAULT_LENGTH

@@ -90,7 +90,7 @@ def model_folder(folder: Path) -> Path:
 
 
 def _is_transformer(folder: Path) -> bool:
-    """Whether a step of an old kind, such as "BERT", has a model of transformers."""
+    """Return whether a step of an old kind, such as "BERT", has a model of transformers."""
     return "model_type" in read_json(folder / "config.json")
 
 

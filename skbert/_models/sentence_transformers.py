@@ -184,7 +184,7 @@ def _steps_beside(folder: Path) -> list[str]:
 
 
 def _is_known(module: Module) -> bool:
-    """Whether the step changes the pooled vector in a way that skbert knows."""
+    """Return whether the step changes the pooled vector in a way that skbert knows."""
     if not module.is_own_code or module.kind not in STEPS:
         return False
     config = read_json(module.folder / "config.json")

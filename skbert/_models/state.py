@@ -98,7 +98,7 @@ def new_state(
 
 
 def weight_tensors(state: ModelState) -> dict[str, torch.Tensor]:
-    """Weights as tensors that share the arrays' memory: read them only."""
+    """Return the weights as tensors that share the arrays' memory: read them only."""
     with warnings.catch_warnings():
         # Arrays mapped from a file may be read-only, which torch cannot express.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -122,7 +122,7 @@ def tokenizer_of(state: ModelState) -> Any:
 
 
 def _tokenizer_files(tokenizer: Any) -> dict[str, str]:
-    """JSON files of a tokenizer, without the truncation and padding of earlier calls."""
+    """Return the JSON files of a tokenizer, without the truncation and padding of earlier calls."""
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     with tempfile.TemporaryDirectory(prefix="skbert-") as name:

@@ -126,7 +126,7 @@ def _is_equal(part: Any, texts: list[list[int]], padded: torch.Tensor, mask: tor
 
 
 def _first_output(output: Any) -> torch.Tensor:
-    """Token vectors, or what the head gives: (n, L, H) or (n, K)."""
+    """Return the token vectors, or what the head gives: (n, L, H) or (n, K)."""
     if "last_hidden_state" in output:
         return output["last_hidden_state"].float()
     first = output[0].float()

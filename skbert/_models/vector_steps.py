@@ -198,7 +198,7 @@ def _with_weights(layer: nn.Module, folder: Path) -> nn.Module:
 
 
 def steps_digest(steps: Sequence[VectorStep]) -> str:
-    """SHA-256 of the settings and weights of steps."""
+    """Return the SHA-256 of the settings and weights of steps."""
     digest = hashlib.sha256()
     for step in steps:
         digest.update(f"{step.layer!r} {step.n_in} {step.n_out}".encode())
