@@ -183,7 +183,7 @@ def _try_batch(
     head: Head,
     places: TokenPlaces,
 ) -> list[Tensor] | None:
-    """Return the results of one batch on their way to the CPU, or None if memory does not suffice."""
+    """Return the results of a batch on their way to the CPU, or None if memory runs out."""
     try:
         forward = _forward_runs if encoder.reads_runs else _forward_at_once
         blocks = forward(encoder, encodings, rows, outputs, places)

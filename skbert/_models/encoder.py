@@ -225,7 +225,7 @@ def _packed_is_equal(encoder: Encoder) -> bool:
 
 
 def _padding_id(tokenizer: Any, config: Any) -> int:
-    """Return the id that shorter texts are filled up with; the configuration is told if it has none.
+    """Return the id that shorter texts are padded with; the configuration is told if it has none.
 
     Heads of decoders need it to find the last token of a text. Where nobody names one it is the id
     of the token that ends a text, as is usual for GPT-2 and Llama.
