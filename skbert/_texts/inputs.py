@@ -169,7 +169,8 @@ def refuse_datasets(container: Any, name: str) -> None:
         return
     place = f"[{next(iter(container))!r}]" if isinstance(container, dict) else ""
     columns = list(split.column_names)  # type: ignore[union-attr]
-    column = "text" if "text" in columns or not columns else columns[0]
+    usual = "label" if name == "y" else "text"
+    column = usual if usual in columns or not columns else columns[0]
     raise InputError(
         f"{name} is a {type(container).__name__} with the columns {columns}, expected one column. "
         f'Choose it: ds{place}["{column}"].'
