@@ -24,14 +24,9 @@ from skbert._inference.progress import training_bar
 from skbert._models import device as _device
 from skbert._models.checkpoint import DEFAULT_MODEL, find_checkpoint
 from skbert._models.encoder import Encoder, make_encoder, read_packed
-from skbert._models.loading import (
-    load_config,
-    load_model,
-    load_tokenizer,
-    model_from_weights,
-    reset_head,
-)
+from skbert._models.loading import load_config, load_model, model_from_weights, reset_head
 from skbert._models.state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
+from skbert._models.tokenizer import load_tokenizer
 from skbert._texts.windows import Encodings
 from skbert._training.callbacks import CallbackSupportMixin, FitCallbacks
 from skbert._training.freezing import freeze_parameters

@@ -22,13 +22,9 @@ from skbert._models.checks import check_labels
 from skbert._models.device import float_dtype
 from skbert._models.encoder import Encoder, make_encoder, prepare_for_inference
 from skbert._models.foreign import quiet_transformers
-from skbert._models.loading import (
-    load_config,
-    load_model,
-    load_tokenizer,
-    model_from_weights,
-)
+from skbert._models.loading import load_config, load_model, model_from_weights
 from skbert._models.state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
+from skbert._models.tokenizer import load_tokenizer
 from skbert._texts.inputs import check_texts_or_pairs
 from skbert._texts.windows import Encodings
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from skbert._inference.chunks import prefetch
+from skbert._inference.finite import check_finite
 from skbert._inference.loop import Head, HiddenStates, Progress, run_batches
 from skbert._inference.pooling import (
     POOLINGS,
@@ -176,7 +177,9 @@ def _after_steps(encoder: Encoder, vectors: NDArray[np.float32]) -> NDArray[np.f
     tensor = torch.from_numpy(vectors).to(encoder.device)
     for step in encoder.steps.steps:
         tensor = step.layer(tensor)
-    return tensor.float().cpu().numpy()
+    result = tensor.float().cpu().numpy()
+    check_finite(result, encoder, [step.layer for step in encoder.steps.steps])
+    return result
 
 
 def _token_vectors(

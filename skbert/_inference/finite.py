@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,19 @@ from skbert._exceptions import CheckpointError, DeviceError
 from skbert._models.encoder import Encoder
 
 
-def check_finite(result: NDArray[np.float32], encoder: Encoder) -> None:
+def check_finite(
+    result: NDArray[np.float32], encoder: Encoder, steps: Sequence[torch.nn.Module] = ()
+) -> None:
     """Refuse results that are NaN or infinite.
+
+    Parameters
+    ----------
+    result : ndarray of float32, shape (n, F)
+        What was computed.
+    encoder : Encoder
+        By what.
+    steps : sequence of torch.nn.Module, default=()
+        What was computed with its vectors afterwards.
 
     Raises
     ------
@@ -30,7 +42,9 @@ def check_finite(result: NDArray[np.float32], encoder: Encoder) -> None:
         f"{len(rows)} of {len(result)} results of {encoder.model.config.model_type!r} in "
         f'precision="{precision}" are NaN or infinite'
     )
-    damaged = not_finite_weight(encoder.model, nan_only=encoder.dtype != torch.float32)
+    nan_only = encoder.dtype != torch.float32
+    names = (not_finite_weight(part, nan_only=nan_only) for part in (encoder.model, *steps))
+    damaged = next(filter(None, names), None)
     if damaged is not None:
         raise CheckpointError(
             f"{found}, because the weights {damaged!r} are. Use an intact checkpoint, or fit again "
@@ -61,5 +75,5 @@ def not_finite_weight(model: Any, *, nan_only: bool = False) -> str | None:
                 continue
             bad = tensor.isnan() if nan_only else ~tensor.isfinite()
             if bool(bad.any()):
-                return f"{name}.{'weight' if kind == 'weight_scales' else kind}"
+                return f"{name}.{'weight' if kind == 'weight_scales' else kind}".lstrip(".")
     return None

@@ -23,6 +23,7 @@ from skbert import (
 )
 from skbert._kernels.int8 import _products_are_exact
 from skbert._models.state import new_state
+from tests.models.test_sentence_transformers import write_dense, write_modules
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -127,3 +128,14 @@ def test_weights_of_the_last_update_are_looked_at(tiny_bert, params, monkeypatch
     classifier = BertClassifier(tiny_bert, train_batch_size=8, **{**QUICK, **params})
     with pytest.raises(TrainingError, match="became NaN or infinite"):
         classifier.fit(texts, labels)
+
+
+def test_nan_in_the_checkpoints_own_steps_is_named(folder):
+    write_modules(folder, "Dense")
+    write_dense(folder / "2_Dense")
+    file = folder / "2_Dense" / "model.safetensors"
+    weights = load_file(file)
+    weights["linear.weight"][0, 0] = torch.nan
+    save_file(weights, file)
+    with pytest.raises(CheckpointError, match=r"NaN or infinite.*'linear.weight' are"):
+        BertEmbedder(str(folder)).fit_transform(TEXTS)
