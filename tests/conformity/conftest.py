@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skbert._models.foreign import (quiet_transformers)
+from skbert._models.foreign import quiet_transformers
 from tests.conformity.checkpoints import FAMILIES, save_checkpoint
 
 

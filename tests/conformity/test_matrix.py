@@ -21,7 +21,7 @@ from skbert import (
 )
 from skbert._kernels.int8 import _products_are_exact
 from skbert._kernels.packing import PACKED_MODEL_TYPES
-from skbert._models.foreign import (quiet_transformers)
+from skbert._models.foreign import quiet_transformers
 from skbert._models.state import weight_tensors
 from skbert._texts.question_encoding import encode_questions
 from skbert._texts.word_labels import encode_words

@@ -27,7 +27,7 @@ from skbert import (
     InputError,
     ParameterError,
 )
-from skbert._models.foreign import (quiet_transformers)
+from skbert._models.foreign import quiet_transformers
 from tests.conftest import overwrite_weights, save_tiny_bert, save_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")

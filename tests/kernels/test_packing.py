@@ -26,8 +26,8 @@ from skbert._kernels.packing import (
 )
 from skbert._kernels.training_layers import use_fast_layers
 from skbert._models.encoder import Encoder, make_encoder, read_packed
-from skbert._models.loading import (load_model)
-from skbert._models.tokenizer import (load_tokenizer)
+from skbert._models.loading import load_model
+from skbert._models.tokenizer import load_tokenizer
 from skbert._training.freezing import set_training_mode
 from tests.conftest import attend_text_by_text, save_tokenizer
 

@@ -12,8 +12,8 @@ import transformers
 
 from skbert import BertClassifier, BertEmbedder, CheckpointError, DeviceError, ParameterError
 from skbert._models.encoder import make_encoder
-from skbert._models.loading import (load_model)
-from skbert._models.tokenizer import (load_tokenizer)
+from skbert._models.loading import load_model
+from skbert._models.tokenizer import load_tokenizer
 from tests.conformity.checkpoints import FAMILIES, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -27,8 +27,8 @@ from skbert._inference.batching import pad_batch
 from skbert._models import encoder as encoder_module
 from skbert._models.device import seeded
 from skbert._models.encoder import Encoder, make_encoder, read_packed
-from skbert._models.loading import (load_config, load_model)
-from skbert._models.tokenizer import (load_tokenizer)
+from skbert._models.loading import load_config, load_model
+from skbert._models.tokenizer import load_tokenizer
 from skbert._training import loop as training_module
 from skbert._training.loop import train
 from skbert._training.losses import WeightedRows, cross_entropy
