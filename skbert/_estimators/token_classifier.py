@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbert._estimators.fine_tuned import FineTunedEstimator
 from skbert._estimators.parameters import Rule, is_integer
+from skbert._estimators.saved_classes import restored_classes, saved_classes
 from skbert._exceptions import InputError, LabelWarning, stacklevel_of_caller
 from skbert._inference.chunks import encoded_words
 from skbert._inference.progress import progress_bar
@@ -403,8 +404,8 @@ class BertTokenClassifier(FineTunedEstimator):
 
     def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
         self.outside = extras.get("outside", self.outside) if self.outside == "O" else self.outside
-        if "classes" in extras:
-            return self._labels(np.array(extras["classes"], dtype=extras["classes_dtype"]), None)
+        if (saved := restored_classes(extras)) is not None:
+            return self._labels(saved, None)
         names = np.array([config.id2label[j] for j in range(config.num_labels)], dtype=object)
         order = np.argsort(names.astype(str), kind="stable")
         return self._labels(names[order], order)
@@ -424,8 +425,7 @@ class BertTokenClassifier(FineTunedEstimator):
     def _extras(self) -> dict[str, Any]:
         extras = {**super()._extras(), "outside": self.outside}
         if self._columns is None:  # numbers are to stay numbers
-            dtype = self.classes_.dtype.str if self.classes_.dtype.kind in "iufb" else "O"
-            extras |= {"classes": self.classes_.tolist(), "classes_dtype": dtype}
+            extras |= saved_classes(self.classes_)
         return extras
 
     def __sklearn_tags__(self) -> Any:
