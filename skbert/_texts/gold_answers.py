@@ -55,20 +55,29 @@ def _first_whole_word(text: str, context: str) -> tuple[int, int] | None:
         found = list(_occurrences(searched, context))
         if found:
             return next((span for span in found if _is_whole_word(context, *span)), found[0])
+    found = _alike(text, context)
+    return next((span for span in found if _is_whole_word(context, *span)), next(iter(found), None))
+
+
+def _alike(text: str, context: str) -> list[tuple[int, int]]:
+    """Find what differs from an answer in blanks, or in how accents are written, only."""
+    stripped = text[slice(*without_blanks(text, 0, len(text)))]
     plain, places = _simplified(context)
-    found = [
-        (places[start], places[end - 1] + 1)
+    return [
+        whole_characters(context, places[start], places[end - 1] + 1)
         for start, end in _occurrences(_simplified(stripped)[0], plain)
     ]
-    found = [whole_characters(context, *span) for span in found]
-    return next((span for span in found if _is_whole_word(context, *span)), next(iter(found), None))
 
 
 def _at(text: str, context: str, start: int) -> tuple[int, int] | None:
     """Return the place that the user gives, if the answer stands there."""
-    if start < 0 or context[start : start + len(text)] != text:
+    if start < 0:
         return None
-    return start, start + len(text)
+    if context[start : start + len(text)] == text:
+        return start, start + len(text)
+    first, _ = without_blanks(text, 0, len(text))
+    alike = _alike(text, context)
+    return next((span for span in alike if span[0] in (start, start + first)), None)
 
 
 def _occurrences(text: str, context: str) -> Iterator[tuple[int, int]]:

@@ -112,7 +112,8 @@ def check_texts_or_pairs(X: Any) -> Texts:
         if is_missing.any():
             raise InputError(
                 _some_missing(name, is_missing)
-                + f"Fill them in, e.g. {_filled(X)}, or leave these rows out."
+                + f"Fill them in, e.g. {_filled(X, pairs=len(columns) > 1)}, or leave these rows "
+                "out."
             )
         _check_all_str(values, "X[{}]" if len(columns) == 1 else f"X[{{}}][{position}]")
     return Texts(*columns)
@@ -228,7 +229,7 @@ def _refuse_two_columns_as_rows(rows: list[Any]) -> None:
         )
 
 
-def _filled(X: Any) -> str:
+def _filled(X: Any, *, pairs: bool = False) -> str:
     """Return code that fills missing values in, for a container like X."""
     kind = type(X).__module__.partition(".")[0]
     if kind == "pandas":
@@ -238,8 +239,10 @@ def _filled(X: Any) -> str:
     if kind == "polars":
         return 'X.fill_null("")'
     if kind == "pyarrow":
-        return 'pyarrow.compute.fill_null(X, "")'
-    return '["" if text is None else text for text in X]'
+        is_table = hasattr(X, "columns")
+        return 'X.to_pandas().fillna("")' if is_table else 'pyarrow.compute.fill_null(X, "")'
+    of_row = '[text if isinstance(text, str) else "" for text in {}]'
+    return f"[{of_row.format('row')} for row in X]" if pairs else of_row.format("X")
 
 
 def _is_column(value: Any) -> bool:

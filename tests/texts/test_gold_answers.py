@@ -36,6 +36,7 @@ def test_found_although_its_edges_differ(answer, context, expected):
 def test_whole_words_come_first():
     assert locate(Gold(["cat"], None), CATS, 0) == (31, 34)
     assert locate(Gold(["cat"], 4), CATS, 0) == (4, 7)  # the user knows better
+    assert locate(Gold(["caf\u00e9 "], 5), "cafe cafe\u0301", 0) == (5, 10)
     assert locate(Gold(["cafe"], None), "cafe\u0301 cafe", 0) == (6, 10)
 
 

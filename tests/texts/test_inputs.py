@@ -469,7 +469,7 @@ def test_other_pairs_are_refused_with_value_expectation_and_remedy(X, message):
 )
 def test_missing_cell_of_a_pair_is_refused_with_column_and_position(X):
     message = (
-        r"Column 1 of X has 2 missing value\(s\), the first at position 1\..*(fill|text is None)"
+        r"Column 1 of X has 2 missing value\(s\), the first at position 1\..*(fill|isinstance)"
     )
     with pytest.raises(InputError, match=message):
         check_texts_or_pairs(X)
@@ -531,16 +531,33 @@ def test_whole_datasets_are_refused_naming_a_column(X, remedy):
         check_texts(X)
 
 
-def test_the_remedy_for_missing_values_runs():
-    for X in (
-        pd.Series(["a", None]),
-        pd.Series(["a", None], dtype="category"),
-        pl.Series(["a", None]),
-        pa.chunked_array([["a", None]]),
-        ["a", None],
-    ):
-        with pytest.raises(InputError) as caught:
-            check_texts(X)
-        remedy = re.search(r"fill them in, e\.g\. (.*)\.$", str(caught.value))[1]
-        filled = eval(remedy, {"X": X, "pyarrow": pa})
-        assert check_texts(filled)[0] == ["a", ""]
+GAPPY = {"a": ["x", None], "b": ["y", "z"]}
+UNFILLED = {
+    "pandas": pd.Series(["a", None]),
+    "pandas, categories": pd.Series(["a", None], dtype="category"),
+    "polars": pl.Series(["a", None]),
+    "pyarrow": pa.chunked_array([["a", None]]),
+    "list": ["a", None],
+    "list with NaN": ["a", float("nan")],
+    "array": np.array(["a", None], dtype=object),
+    "pandas pairs": pd.DataFrame(GAPPY),
+    "pandas pairs, categories": pd.DataFrame(GAPPY, dtype="category"),
+    "polars pairs": pl.DataFrame(GAPPY),
+    "pyarrow pairs": pa.table(GAPPY),
+    "pairs": [("x", "y"), (None, "z")],
+    "array of pairs": np.array([["x", "y"], [None, "z"]], dtype=object),
+}
+
+
+@pytest.mark.parametrize("kind", UNFILLED)
+def test_the_remedy_for_missing_values_runs(kind):
+    X = UNFILLED[kind]
+    check = check_texts_or_pairs if "pairs" in kind else check_texts
+    with pytest.raises(InputError) as caught:
+        check(X)
+    remedy = re.search(r"[Ff]ill them in, e\.g\. (.*?)(\.$|, or leave)", str(caught.value))[1]
+    filled = check(eval(remedy, {"X": X, "pyarrow": pa}))
+    if "pairs" in kind:
+        assert (filled.first, filled.second) == (["x", ""], ["y", "z"])
+    else:
+        assert filled[0] == ["a", ""]
