@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -36,22 +35,22 @@ def files_of(folder: str) -> list[Path]:
 
 
 def imported_folders(file: Path) -> Iterator[str]:
-    """Find the folders of skbert/ that a file imports from, once for each import."""
+    """Find the folders of skbert/ that a file imports from."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skbert._"):
             yield str(node.module).split(".")[1]
 
 
-def arrows() -> dict[tuple[str, str], int]:
-    """Count the imports from each folder to each other one."""
-    counts = Counter(
+def arrows() -> list[tuple[str, str]]:
+    """Find which folder imports from which other one."""
+    found = {
         (folder, target)
         for folder in FOLDERS
         for file in files_of(folder)
         for target in imported_folders(file)
         if target != folder and target in FOLDERS
-    )
-    return dict(sorted(counts.items()))
+    }
+    return sorted(found)
 
 
 def summary(folder: str) -> str:
@@ -80,19 +79,17 @@ def draw_box(folder: str, place: int) -> str:
     return "\n".join([box, *lines])
 
 
-def draw_arrow(source: int, target: int, n_imports: int) -> str:
+def draw_arrow(source: int, target: int) -> str:
     """Draw an arc at the right of the boxes, from a folder down to one that it imports from."""
     right = LEFT + BOX_WIDTH
     # Each folder's arrows leave and arrive a little below the ones before.
     start = LEFT + source * ROW + 12 + 6 * (target - source)
     end = LEFT + target * ROW + 12 + 6 * (len(FOLDERS) - 1 - source)
     bulge = right + 40 + 34 * (target - source)
-    width = 0.8 + n_imports**0.5 / 4
     return (
         f'<path d="M {right} {start} C {bulge} {start} {bulge} {end} {right + 3} {end}" '
-        f'fill="none" stroke="{COLOURS[source]}" stroke-width="{width:.1f}" '
-        f'marker-end="url(#tip)"><title>{FOLDERS[source]} → {FOLDERS[target]}: {n_imports} '
-        "imports</title></path>"
+        f'fill="none" stroke="{COLOURS[source]}" stroke-width="1.4" '
+        f'marker-end="url(#tip)"><title>{FOLDERS[source]} → {FOLDERS[target]}</title></path>'
     )
 
 
@@ -107,10 +104,7 @@ def draw() -> str:
         '<path d="M 0 0 L 8 4 L 0 8 z" fill="#555"/></marker></defs>',
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
         *(draw_box(folder, place) for place, folder in enumerate(FOLDERS)),
-        *(
-            draw_arrow(FOLDERS.index(source), FOLDERS.index(target), n_imports)
-            for (source, target), n_imports in arrows().items()
-        ),
+        *(draw_arrow(FOLDERS.index(source), FOLDERS.index(target)) for source, target in arrows()),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
