@@ -24,7 +24,7 @@ FOLDERS = (
     "_kernels",
     "_texts",
 )
-ROW, BOX, LEFT, WIDTH = 86, 66, 20, 820
+ROW, BOX, LEFT, WIDTH = 98, 78, 20, 820
 BOX_WIDTH = 560
 COLOURS = ("#3a6ea5", "#c8752d", "#5f8f4e", "#8a5a9e", "#777777", "#b04a4a", "#3d8f8f", "#9a7d1f")
 
