@@ -465,7 +465,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
 
 
 def _set_missing_to_zero(results: Vectors, is_missing: NDArray[np.bool_]) -> None:
-    """Return missing texts vectors of zeros; no vectors at all where there is one a token."""
+    """Set the vectors of missing texts to zeros; no vectors at all where there is one a token."""
     for position in np.flatnonzero(is_missing):
         vectors = results[position]
         results[position] = vectors[:0] if vectors.ndim == 2 else np.zeros_like(vectors)

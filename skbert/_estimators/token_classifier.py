@@ -336,13 +336,13 @@ class BertTokenClassifier(FineTunedEstimator):
         self._check_params()
         _warn_of_no_outside(self.classes_.tolist(), self.outside)
         clean, _ = check_texts(texts)
-        spans = split_words(clean)
+        spans, scheme = split_words(clean), self._scheme()
         words = [
             [text[start:end] for start, end in of_text]
             for text, of_text in zip(clean, spans, strict=True)
         ]
         return [
-            self._entities(*of_text)
+            self._entities(scheme, *of_text)
             for of_text in zip(clean, spans, self._probabilities(words), strict=True)
         ]
 
@@ -387,7 +387,11 @@ class BertTokenClassifier(FineTunedEstimator):
         return split_sentences(of_words, bounds)
 
     def _entities(
-        self, text: str, spans: list[tuple[int, int]], probabilities: NDArray[np.float64]
+        self,
+        scheme: Scheme,
+        text: str,
+        spans: list[tuple[int, int]],
+        probabilities: NDArray[np.float64],
     ) -> list[Entity]:
         best = probabilities.argmax(1)
         best_probability = probabilities.max(1) if len(spans) else np.empty(0)
@@ -399,7 +403,7 @@ class BertTokenClassifier(FineTunedEstimator):
                 spans[stop - 1][1],
                 float(best_probability[first:stop].mean()),
             )
-            for kind, first, stop in entity_spans(self.classes_[best].tolist(), self._scheme())
+            for kind, first, stop in entity_spans(self.classes_[best].tolist(), scheme)
         ]
 
     def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:

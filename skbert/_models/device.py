@@ -173,7 +173,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def free_cached_memory(device: torch.device) -> None:
-    """Return memory that torch, or the C library, keeps for reuse back to the device."""
+    """Free the memory that torch, or the C library, keeps for reuse."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -20,7 +20,6 @@ from skbert._models.device import forked_generator
 from skbert._models.foreign import checkpoint_errors, quiet_transformers
 from skbert._models.json_files import read_json
 from skbert._models.modules import model_folder
-from skbert._models.tokenizer import load_tokenizer as load_tokenizer
 
 KNOWN_ARCHITECTURE = "Is it of an architecture that this version of transformers knows"
 
@@ -124,7 +123,7 @@ def _detach_from_file(model: Any) -> None:
 
 @torch.no_grad()
 def reset_head(model: Any) -> None:
-    """Return the head new random weights, as BERT's own begin, whatever the checkpoint held.
+    """Give the head new random weights, as BERT's own begin, whatever the checkpoint held.
 
     Rows of an old head belong to other labels, or to targets in another unit.
     """

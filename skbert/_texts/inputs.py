@@ -132,7 +132,7 @@ def _to_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
     refuse_datasets(X, "X")
     if _is_column(X):
         return [list(to_list(X))]
-    if isinstance(X, Sequence) and not isinstance(X, bytearray | memoryview):
+    if _is_sequence(X):
         return _split_rows(list(X), check_columns)
     if isinstance(X, dict | set | frozenset) or not hasattr(X, "__array__"):
         raise InputError(
@@ -153,8 +153,13 @@ def to_list(container: Any) -> Any:
     for method in ("to_pylist", "to_list", "tolist"):
         if hasattr(container, method):
             return getattr(container, method)()
-    is_text = isinstance(container, str | bytes | bytearray | memoryview)
-    return list(container) if isinstance(container, Sequence) and not is_text else container
+    return list(container) if _is_sequence(container) else container
+
+
+def _is_sequence(value: Any) -> bool:
+    """Return whether a value is a sequence of things, not a text or a buffer of bytes."""
+    is_text = isinstance(value, str | bytes | bytearray | memoryview)
+    return isinstance(value, Sequence) and not is_text
 
 
 def refuse_datasets(container: Any, name: str) -> None:
@@ -212,9 +217,7 @@ def _split_rows(rows: list[Any], check_columns: ColumnCheck) -> list[list[Any]]:
 def _is_row(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.ndim == 1
-    return isinstance(value, Sequence) and not isinstance(
-        value, str | bytes | bytearray | memoryview
-    )
+    return _is_sequence(value)
 
 
 def _refuse_two_columns_as_rows(rows: list[Any]) -> None:

@@ -12,19 +12,14 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], np.uint32)
 # Skin tones: they belong to the emoji before them, as combining marks to their letter.
 EMOJI_MODIFIERS = range(0x1F3FB, 0x1F400)
-# All marks, control and invisible characters but these are from U+0300 on.
-LOW_CONTROLS = np.array([*range(0x20), *range(0x7F, 0xA0), 0xAD], np.uint32)
-FIRST_MARK = 0x300
 
 
 def untrimmed(backend: Tokenizer) -> Tokenizer:
@@ -72,10 +67,12 @@ def repaired_offsets(text: str, offsets: list[tuple[int, int]]) -> NDArray[np.in
     if not len(places) or not len(codes):
         return places
     starts, ends = places.T.copy()
-    blank = np.isin(codes, SPACES) | _in_category(codes, "Cf", "Cc")
+    distinct, which = np.unique(codes, return_inverse=True)
+    characters = list(map(chr, distinct.tolist()))
+    blank = np.array([is_blank(character) for character in characters])[which]
     if blank.any():
         starts, ends = _trimmed(starts, ends, blank)
-    marks = is_mark(codes)
+    marks = np.array([is_mark(character) for character in characters])[which]
     if marks.any():
         ends = _with_marks(starts, ends, marks)
     return np.stack([starts, ends], axis=1)
@@ -84,13 +81,9 @@ def repaired_offsets(text: str, offsets: list[tuple[int, int]]) -> NDArray[np.in
 def _trimmed(
     starts: NDArray[np.int64], ends: NDArray[np.int64], blank: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    n = len(blank)
-    places = np.arange(n)
-    # The first place from each one on, and the last one before it, that is not blank.
-    after = np.append(np.where(blank, n, places), n)
-    following = np.minimum.accumulate(after[::-1])[::-1]
-    before = np.maximum.accumulate(np.append(0, np.where(blank, 0, places + 1)))
-    new_starts = np.minimum(following[starts], ends)
+    new_starts = np.minimum(_next_place(blank)[starts], ends)
+    # The end of the last character before each place that is not blank.
+    before = np.maximum.accumulate(np.append(0, np.where(blank, 0, np.arange(len(blank)) + 1)))
     return new_starts, np.maximum(before[ends], new_starts)
 
 
@@ -98,21 +91,25 @@ def _with_marks(
     starts: NDArray[np.int64], ends: NDArray[np.int64], marks: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Move ends behind the marks that no other token holds."""
-    n = len(marks)
-    held = np.zeros(n + 1, np.int64)
+    held = np.zeros(len(marks) + 1, np.int64)
     np.add.at(held, starts, 1)
     np.add.at(held, ends, -1)
     is_free = marks & (np.cumsum(held)[:-1] == 0)
-    behind = np.append(np.where(is_free, n, np.arange(n)), n)
-    following = np.minimum.accumulate(behind[::-1])[::-1]
-    return np.where(ends > starts, following[ends], ends)
+    return np.where(ends > starts, _next_place(is_free)[ends], ends)
+
+
+def _next_place(is_passed: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the first place from each one on, the end included, that is not passed over."""
+    n = len(is_passed)
+    places = np.append(np.where(is_passed, n, np.arange(n)), n)
+    return np.minimum.accumulate(places[::-1])[::-1]
 
 
 def whole_characters(text: str, start: int, end: int) -> tuple[int, int]:
     """Return a slice of a text, widened so that no letter is parted from its marks."""
-    while 0 < start < len(text) and _is_mark(text[start]):
+    while 0 < start < len(text) and is_mark(text[start]):
         start -= 1
-    while end < len(text) and _is_mark(text[end]):
+    while end < len(text) and is_mark(text[end]):
         end += 1
     return start, end
 
@@ -131,24 +128,6 @@ def is_blank(character: str) -> bool:
     return character.isspace() or unicodedata.category(character) in ("Cf", "Cc")
 
 
-def is_mark(codes: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Return which code points are combining marks, variation selectors or emoji modifiers."""
-    return _in_category(codes, "Mn", "Mc", "Me") | np.isin(codes, EMOJI_MODIFIERS)
-
-
-def _is_mark(character: str) -> bool:
-    return _category(ord(character))[0] == "M" or ord(character) in EMOJI_MODIFIERS
-
-
-def _in_category(codes: NDArray[np.uint32], *categories: str) -> NDArray[np.bool_]:
-    """Return which code points are of some of Unicode's categories."""
-    rare = (codes >= FIRST_MARK) | np.isin(codes, LOW_CONTROLS)
-    if not rare.any():
-        return np.zeros(len(codes), bool)
-    found = [code for code in np.unique(codes[rare]).tolist() if _category(code) in categories]
-    return np.isin(codes, found)
-
-
-@cache
-def _category(code: int) -> str:
-    return unicodedata.category(chr(code))
+def is_mark(character: str) -> bool:
+    """Return whether a character is a combining mark, variation selector or emoji modifier."""
+    return unicodedata.category(character)[0] == "M" or ord(character) in EMOJI_MODIFIERS

@@ -42,6 +42,22 @@ class PairTemplate:
         """Special tokens that each pair needs."""
         return len(self.before) + len(self.between) + len(self.after)
 
+    def room(self, max_length: int, what: str) -> int:
+        """Return how many tokens of two texts fit beside the special tokens.
+
+        Raises
+        ------
+        ParameterError
+            If not one of each does; ``what`` names them in the message.
+        """
+        room = max_length - self.n_special_tokens
+        if room < 2:
+            raise ParameterError(
+                f"max_length={max_length} leaves no room for {what}. Use at least "
+                f"{self.n_special_tokens + 2}."
+            )
+        return room
+
     def around(self, first: list[T], second: list[T], special: T) -> list[T]:
         """Put something a token of two texts together, with `special` for the special tokens."""
         before, between, after = (
@@ -120,7 +136,9 @@ def encode_pairs(
         If `max_length` leaves no room for one token of each text.
     """
     template = pair_template(tokenizer)
-    room = _room(template, max_length)
+    room = template.room(
+        max_length, f"two texts beside the {template.n_special_tokens} special tokens"
+    )
     windows: list[list[int]] = []
     segments: list[list[int]] = []
     sequences: list[list[int]] = []
@@ -156,18 +174,6 @@ def encode_pairs(
         if with_offsets
         else None,
     )
-
-
-def _room(template: PairTemplate, max_length: int) -> int:
-    """Return tokens of the two texts that fit beside the special tokens."""
-    room = max_length - template.n_special_tokens
-    if room < 2:
-        raise ParameterError(
-            f"max_length={max_length} leaves no room for two texts beside the "
-            f"{template.n_special_tokens} special tokens. Use at least "
-            f"{template.n_special_tokens + 2}."
-        )
-    return room
 
 
 def _bodies(

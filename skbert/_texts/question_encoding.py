@@ -35,7 +35,7 @@ def encode_questions(
         If windows cannot move forward.
     """
     template = pair_template(tokenizer)
-    room = _room(template, max_length)
+    room = template.room(max_length, "a question and its context")
     asked = tokenizer.tokenize(questions, special_tokens=False)
     distinct = list(dict.fromkeys(contexts))  # many questions may share a context
     tokenized = tokenizer.tokenize(distinct, with_offsets=True, special_tokens=False)
@@ -62,17 +62,6 @@ def encode_questions(
         segments=np.concatenate(segments) if tokenizer.has_segments else None,
         shifts=np.array([window.shift for window in windows], np.int64),
     )
-
-
-def _room(template: PairTemplate, max_length: int) -> int:
-    """Return how many tokens fit beside the special tokens."""
-    room = max_length - template.n_special_tokens
-    if room < 2:
-        raise ParameterError(
-            f"max_length={max_length} leaves no room for a question and its context. Use at least "
-            f"{template.n_special_tokens + 2}."
-        )
-    return room
 
 
 def _checked_stride(stride: int, room: int) -> int:
