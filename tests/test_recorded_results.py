@@ -48,7 +48,7 @@ def vectors(model: str) -> dict[str, np.ndarray]:
 
 def trained(model: str) -> dict[str, np.ndarray]:
     """Weights of a trained classifier, and what it and its siblings predict."""
-    classifier = BertClassifier(model, **TRAINING).fit(TEXTS, LABELS)
+    classifier = BertClassifier(model, init="random", **TRAINING).fit(TEXTS, LABELS)
     words = [text.split() for text in TEXTS]
     tags = [[word[0] for word in sentence] for sentence in words]
     tagger = BertTokenClassifier(model, **TRAINING).fit(words, tags)

@@ -49,7 +49,13 @@ def _contenders(folder):
 def _fitted(folder):
     """Fit a classifier of 77 intents for one epoch; how well it predicts does not matter here."""
     classifier = BertClassifier(
-        str(folder), max_epochs=1, min_steps=0, device="cpu", precision="float32", random_state=0
+        str(folder),
+        pooling="head",  # what transformers' pipeline reads
+        max_epochs=1,
+        min_steps=0,
+        device="cpu",
+        precision="float32",
+        random_state=0,
     )
     return classifier.fit(*data.banking(a_class=A_CLASS)[0])
 

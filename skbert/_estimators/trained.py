@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbert._estimators.base import BertEstimator, warn_of_truncation
 from skbert._exceptions import CheckpointError, InputError, ParameterError
-from skbert._inference.chunks import encoded_texts
+from skbert._inference.chunks import Reading, encoded_texts
 from skbert._inference.loop import Logits, Progress, run_batches
 from skbert._inference.pooling import every_token
 from skbert._inference.progress import progress_bar
@@ -27,6 +27,7 @@ from skbert._models.state import ModelState, model_config, state_of, tokenizer_o
 from skbert._models.tokenizer import load_tokenizer
 from skbert._texts.inputs import check_texts_or_pairs
 from skbert._texts.windows import Encodings
+from skbert._training.pooled_model import PooledModel, readable_part
 
 SHORTEN = "shorten them"
 
@@ -74,7 +75,7 @@ class TrainedEstimator(BertEstimator):
         config = load_config(folder)
         check_labels(config, folder)
         extras = getattr(config, "skbert", {})
-        loaded, random = load_model(folder, "auto", auto_class=cls._auto_class, config=config)
+        loaded, random = estimator._load_trained(folder, config, extras)
         if random:
             raise CheckpointError(
                 f"{model!r} holds no trained head for {cls.__name__}: {sorted(random)[0]!r} is "
@@ -84,8 +85,9 @@ class TrainedEstimator(BertEstimator):
         fitted = estimator._attributes_of(config, extras)
         fitted |= estimator._attributes_of_files(folder, config)
         tokenizer = load_tokenizer(folder, config)
-        place = torch.device("cpu"), loaded.dtype
-        encoder = make_encoder(loaded, tokenizer, folder, *place, is_computed=False)
+        readable = readable_part(loaded)
+        place = torch.device("cpu"), readable.dtype
+        encoder = make_encoder(readable, tokenizer, folder, *place, is_computed=False)
         estimator.max_length_ = estimator._resolve_max_length(encoder, extras.get("max_length"))
         estimator.checkpoint_ = checkpoint
         estimator._reads_pairs = extras.get("reads_pairs")
@@ -105,13 +107,25 @@ class TrainedEstimator(BertEstimator):
         check_is_fitted(self)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        model = model_from_weights(
-            self._config_to_save(), self._weights_to_save(), self._auto_class
-        )
+        model = self._model_of(self._config_to_save(), self._weights_to_save())
         with quiet_transformers():
-            model.save_pretrained(folder)
+            self._write_model(model, folder)
         for name, content in self._state.tokenizer.items():
             (folder / name).write_text(content, encoding="utf-8")
+
+    def _write_model(self, model: Any, folder: Path) -> None:
+        """Write configuration and weights."""
+        model.save_pretrained(folder)
+
+    def _load_trained(
+        self, folder: Path, config: Any, extras: Mapping[str, Any]
+    ) -> tuple[Any, set[str]]:
+        """Load a trained model; also the names of weights that the checkpoint does not hold."""
+        return load_model(folder, "auto", auto_class=self._auto_class, config=config)
+
+    def _model_of(self, config: Any, weights: dict[str, torch.Tensor]) -> Any:
+        """Build a model with its head around weights; they are shared, not copied."""
+        return model_from_weights(config, weights, self._auto_class)
 
     def _attributes_of(self, config: Any, extras: Mapping[str, Any]) -> dict[str, Any]:
         """Return fitted attributes, for `from_pretrained`, from a configuration."""
@@ -171,12 +185,17 @@ class TrainedEstimator(BertEstimator):
         logits, lost = [], []
         with progress_bar(len(texts), "text", self.verbose) as bar:
             for encodings in encoded_texts(
-                encoder.tokenizer, texts, self.max_length_, encoder.device
+                encoder.tokenizer, texts, self._reading(), encoder.device
             ):
+                bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
                 lost.append(encodings.lost_tokens)
                 logits.append(self._run(encoder, encodings, bar.update))
         warn_of_truncation(np.concatenate(lost), self.max_length_, SHORTEN)
         return np.concatenate(logits)
+
+    def _reading(self) -> Reading:
+        """Return how texts are read."""
+        return Reading(self.max_length_)
 
     def _run(
         self,
@@ -196,6 +215,9 @@ class TrainedEstimator(BertEstimator):
             progress=progress,
         )
 
+    def _is_read_at_first_token(self, model: Any) -> bool:
+        return self._reads_first_tokens and not isinstance(model, PooledModel)
+
     def _resolve_max_length(self, encoder: Encoder, default: int | None = None) -> int:
         default = encoder.default_max_length if default is None else default
         chosen = default if self.max_length is None else int(self.max_length)
@@ -209,9 +231,9 @@ class TrainedEstimator(BertEstimator):
     def _load_fitted(self) -> Encoder:
         """Make a model for inference from the state."""
         device, dtype = self._placement()
-        model = model_from_weights(
-            model_config(self._state), weight_tensors(self._state), self._auto_class
-        ).to(float_dtype(dtype))
-        encoder = make_encoder(model, tokenizer_of(self._state), None, device, dtype)
-        prepare_for_inference(encoder, first_tokens=self._reads_first_tokens)
+        model = self._model_of(model_config(self._state), weight_tensors(self._state))
+        readable = readable_part(model).to(float_dtype(dtype))
+        encoder = make_encoder(readable, tokenizer_of(self._state), None, device, dtype)
+        prepare_for_inference(encoder, first_tokens=self._is_read_at_first_token(model))
+        encoder.model = model.to(device)
         return encoder

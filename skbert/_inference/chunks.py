@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from skbert._texts.encoding import TextTokenizer, chunks
 from skbert._texts.inputs import Texts
-from skbert._texts.pairs import encode_pairs
+from skbert._texts.pairs import encode_pairs, refuse_long_pairs
 from skbert._texts.question_encoding import encode_questions
 from skbert._texts.windows import Encodings
 from skbert._texts.word_labels import encode_words
@@ -21,6 +24,24 @@ T = TypeVar("T")
 
 # Sentences are tokenized this many at a time.
 CHUNK_SENTENCES = 2_048
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How texts are read.
+
+    Attributes
+    ----------
+    max_length, overflow, stride
+        As `TextTokenizer.encode` takes them; pairs are truncated, or refused with "error".
+    prompt : str
+        Text that is put before each text, or before the first text of each pair.
+    """
+
+    max_length: int
+    overflow: str = "truncate"
+    stride: int | None = None
+    prompt: str = ""
 
 
 def prefetch(
@@ -41,15 +62,37 @@ def prefetch(
 
 
 def encoded_texts(
-    tokenizer: TextTokenizer, texts: Texts, max_length: int, device: torch.device
+    tokenizer: TextTokenizer,
+    texts: Texts,
+    reading: Reading,
+    device: torch.device,
+    positions: NDArray[np.int64] | None = None,
 ) -> Iterator[Encodings]:
-    """Tokenize texts or pairs chunk by chunk."""
+    """Tokenize texts or pairs chunk by chunk; an error names one by its number in ``positions``.
+
+    Raises
+    ------
+    TextTooLongError
+        With ``overflow="error"``, for the first text or pair that is too long.
+    """
+    prompt, length = reading.prompt, reading.max_length
+    numbers = np.arange(len(texts)) if positions is None else positions
 
     def encode(part: slice) -> Encodings:
         chunk = texts.take(part)
+        first = [prompt + text for text in chunk.first] if prompt else chunk.first
         if chunk.second is None:
-            return tokenizer.encode(chunk.first, max_length=max_length)
-        return encode_pairs(tokenizer, chunk.first, chunk.second, max_length=max_length)
+            return tokenizer.encode(
+                first,
+                max_length=length,
+                overflow=reading.overflow,
+                stride=reading.stride,
+                positions=numbers[part],
+            )
+        encodings = encode_pairs(tokenizer, first, chunk.second, max_length=length)
+        if reading.overflow == "error":
+            refuse_long_pairs(encodings, length, numbers[part])
+        return encodings
 
     columns = [texts.first] if texts.second is None else [texts.first, texts.second]
     yield from prefetch(encode, chunks(*columns), device=device)

@@ -148,14 +148,17 @@ def embed_texts(
     parts = chunks(texts, max_characters=max_characters)
     for part, encodings in prefetch(encode, parts, device=encoder.device):
         bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
-        compute = _token_vectors if settings.pooling is None else _text_vectors
+        compute = _token_vectors if settings.pooling is None else text_vectors
         vectors = compute(encoder, settings, encodings, bar.update)
         yield Embedded(np.arange(part.start, part.stop), vectors, encodings.lost_tokens)
 
 
-def _text_vectors(
-    encoder: Encoder, settings: Settings, encodings: Encodings, progress: Progress
-) -> Vectors:
+def text_vectors(
+    encoder: Encoder,
+    settings: Settings,
+    encodings: Encodings,
+    progress: Progress = lambda n_windows: None,
+) -> NDArray[np.float32]:
     """Return one vector a text, (n_texts, F)."""
     assert settings.pooling is not None
     poolings = [POOLINGS[name] for name in settings.pooling]
@@ -164,7 +167,9 @@ def _text_vectors(
     windows = _run(
         encoder, settings, encodings, pool_with(poolings), one_a_window, progress, n_skipped
     )
-    vectors = merge_windows(poolings, windows, encodings.text_bounds, encodings.n_owned, n_skipped)
+    vectors = merge_windows(
+        poolings, torch.from_numpy(windows), encodings.text_bounds, encodings.n_owned, n_skipped
+    ).numpy()
     if settings.needs_steps:
         vectors = _after_steps(encoder, vectors)
     return l2_normalize(vectors) if settings.normalize else vectors

@@ -185,11 +185,28 @@ def _try_batch(
 ) -> list[Tensor] | None:
     """Return the results of a batch on their way to the CPU, or None if memory runs out."""
     try:
-        forward = _forward_runs if encoder.reads_runs else _forward_at_once
-        blocks = forward(encoder, encodings, rows, outputs, places)
+        blocks = forward_blocks(encoder, encodings, rows, outputs, places)
         return [_device.to_host(head(hidden, mask)) for hidden, mask in blocks]
     except torch.OutOfMemoryError:
         return None
+
+
+def forward_blocks(
+    encoder: Encoder,
+    encodings: Encodings,
+    rows: NDArray[np.int64],
+    outputs: Outputs,
+    places: TokenPlaces,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Run the model over some windows in one pass; gradients flow where they are not switched off.
+
+    Returns
+    -------
+    blocks : iterator of (token vectors (n, L, H), places in the text (n, L) or None)
+        What a `Head` takes, window after window in the order of ``rows``.
+    """
+    forward = _forward_runs if encoder.reads_runs else _forward_at_once
+    return forward(encoder, encodings, rows, outputs, places)
 
 
 def _forward_at_once(

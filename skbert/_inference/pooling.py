@@ -39,7 +39,7 @@ class Pooling(NamedTuple):
 
     pool: Callable[[Tensor, Tensor | None], Tensor]
     """(hidden (n, L, H), mask (n, L) or None for all tokens) → (n, H)"""
-    merge: Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
+    merge: Callable[[Tensor, Tensor], Tensor]
     """(window vectors (W, H), what each window counts (W,)) → (H,)"""
     weigh: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]] = _n_tokens
     """(places of each window's first token and after its last one, from 0 on) → what it counts"""
@@ -117,26 +117,28 @@ def _masked_sum(hidden: Tensor, mask: Tensor) -> Tensor:
     return torch.bmm(mask.to(hidden.dtype).unsqueeze(1), hidden).squeeze(1)
 
 
-def _merge_mean(vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    return np.average(vectors, axis=0, weights=counts) if counts.any() else vectors[0]
+def _merge_mean(vectors: Tensor, counts: Tensor) -> Tensor:
+    if not counts.any():
+        return vectors[0]
+    weights = counts.to(vectors.dtype) / counts.sum()
+    return weights @ vectors
 
 
-def _merge_mean_sqrt_len(
-    vectors: NDArray[np.float32], counts: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def _merge_mean_sqrt_len(vectors: Tensor, counts: Tensor) -> Tensor:
     # A window holds sum / sqrt(count): undo it, add up, divide by the root of the whole length.
-    return (vectors * np.sqrt(counts)[:, None]).sum(0) / np.sqrt(max(counts.sum(), 1))
+    roots = counts.to(vectors.dtype).sqrt()
+    return roots @ vectors / counts.sum().clamp(min=1).sqrt()
 
 
-def _merge_max(vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    return vectors[counts > 0].max(0) if counts.any() else vectors[0]
+def _merge_max(vectors: Tensor, counts: Tensor) -> Tensor:
+    return vectors[counts > 0].amax(0) if counts.any() else vectors[0]
 
 
-def _merge_last(vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+def _merge_last(vectors: Tensor, counts: Tensor) -> Tensor:
     return vectors[-1]
 
 
-def _merge_equal(vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+def _merge_equal(vectors: Tensor, counts: Tensor) -> Tensor:
     # [CLS] stands for its whole window, however few tokens the window owns.
     return vectors.mean(0)
 
@@ -162,18 +164,18 @@ def pool_with(poolings: Sequence[Pooling]) -> Callable[[Tensor, Tensor | None], 
 
 def merge_windows(
     poolings: Sequence[Pooling],
-    windows: NDArray[np.float32],
+    windows: Tensor,
     text_bounds: NDArray[np.int64],
     n_owned: NDArray[np.int64],
     n_skipped: int = 0,
-) -> NDArray[np.float32]:
+) -> Tensor:
     """Turn the vectors of windows (n_windows, F) into those of their texts (n_texts, F).
 
     Parameters
     ----------
     poolings : sequence of Pooling
         What made the windows' vectors; each made an equal part of the features.
-    windows : ndarray of float32, shape (n_windows, F)
+    windows : Tensor of float32, shape (n_windows, F)
         One vector a window.
     text_bounds : ndarray of int64, shape (n_texts + 1,)
         Windows of text t: ``text_bounds[t]`` to ``text_bounds[t + 1]``.
@@ -181,15 +183,22 @@ def merge_windows(
         Tokens that each window owns.
     n_skipped : int, default=0
         Tokens at the beginning of each text, those of a prompt, that did not count.
+
+    Returns
+    -------
+    vectors : Tensor of float32, shape (n_texts, F)
+        The gradient reaches the windows.
     """
-    vectors = windows[text_bounds[:-1]]
+    if len(windows) == len(text_bounds) - 1:
+        return windows
+    vectors = windows[torch.from_numpy(text_bounds[:-1]).to(windows.device)]
     size = vectors.shape[1] // len(poolings)
     for text in np.flatnonzero(np.diff(text_bounds) > 1):
         part = slice(text_bounds[text], text_bounds[text + 1])
         bounds = np.maximum(np.concatenate([[0], np.cumsum(n_owned[part])]), n_skipped)
         for number, pooling in enumerate(poolings):
             features = slice(number * size, (number + 1) * size)
-            counts = pooling.weigh(bounds[:-1], bounds[1:])
+            counts = torch.from_numpy(pooling.weigh(bounds[:-1], bounds[1:])).to(windows.device)
             vectors[text, features] = pooling.merge(windows[part, features], counts)
     return vectors
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from skbert._exceptions import CheckpointError, ParameterError
+from skbert._exceptions import CheckpointError, ParameterError, TextTooLongError
 from skbert._texts.encoding import TextTokenizer
 from skbert._texts.windows import Encodings, cumulative
 
@@ -206,3 +206,21 @@ def longest_first(n_first: int, n_second: int, room: int) -> tuple[int, int]:
     half = room // 2
     # The odd token goes to the longer text; to the second one where both are equally long.
     return (half, room - half) if n_first <= n_second else (room - half, half)
+
+
+def refuse_long_pairs(encodings: Encodings, max_length: int, positions: NDArray[np.int64]) -> None:
+    """Refuse pairs of which tokens were cut off.
+
+    Raises
+    ------
+    TextTooLongError
+        For the first one, by its number in ``positions``.
+    """
+    too_long = np.flatnonzero(encodings.lost_tokens)
+    if len(too_long):
+        first = too_long[0]
+        n_tokens = encodings.lost_tokens[first] + encodings.lengths[first]
+        raise TextTooLongError(
+            f"X[{positions[first]}] has {n_tokens} tokens, more than max_length={max_length}. "
+            'Shorten it, or use overflow="truncate".'
+        )

@@ -1,4 +1,4 @@
-"""Training: batches of windows and a loss → trained weights and a history. Never learns the task.
+"""Training: batches of rows and a loss → trained weights and a history. Never learns the task.
 
 Read from the bottom up: `train` runs epochs, `_train_epoch` runs updates, `_update` runs one
 update of the weights from one or several batches.
@@ -24,8 +24,6 @@ from skbert._exceptions import (
     TrainingError,
     stacklevel_of_caller,
 )
-from skbert._inference.batching import PaddedBatch, pack_batch, pad_batch
-from skbert._inference.loop import logits_of, run_model
 from skbert._kernels.training_layers import use_fast_layers
 from skbert._kernels.used_rows import UsedRows
 from skbert._models import device as _device
@@ -36,6 +34,7 @@ from skbert._training.finite_weights import check_trained_weights
 from skbert._training.freezing import set_training_mode
 from skbert._training.optimization import Recipe, learning_rate_at, make_optimizer, shuffled_batches
 from skbert._training.protocols import Callback, Objective, Validation
+from skbert._training.readers import Reader, make_reader
 
 # The losses of this many updates are looked at together: a look waits for the GPU.
 LOG_EVERY = 16
@@ -46,7 +45,7 @@ class _Trainer:
     """What an update needs, put together once."""
 
     encoder: Encoder
-    encodings: Encodings
+    reader: Reader
     objective: Objective
     recipe: Recipe
     optimizer: torch.optim.Optimizer
@@ -69,8 +68,9 @@ def train(
     *,
     validate: Validation | None = None,
     unseen: Encodings | None = None,
+    n_skipped: int = 0,
     callback: Callback | None = None,
-    progress: Callable[[int, float | None], Any] = lambda n_windows, loss: None,
+    progress: Callable[[int, float | None], Any] = lambda n_rows, loss: None,
 ) -> list[dict[str, float]]:
     """Train a model in place.
 
@@ -89,10 +89,12 @@ def train(
         ``recipe.patience`` epochs without a better one.
     unseen : Encodings, default=None
         What the validation reads, if it reads other words.
+    n_skipped : int, default=0
+        Tokens at the beginning of each text, those of a prompt, that a pooled head does not count.
     callback : Callback, default=None
         Told about each epoch; training stops where it says so.
     progress : callable, optional
-        Told how many windows were read and, from time to time, their loss.
+        Told how many rows were read and, from time to time, their loss.
 
     Returns
     -------
@@ -113,8 +115,9 @@ def train(
         If Ctrl-C ended the training; the weights are those of the last update.
     """
     used = [encodings.ids] if unseen is None else [encodings.ids, unseen.ids]
-    trainer = _start(encoder, encodings, objective, recipe, progress, np.concatenate(used))
-    n_epochs = recipe.n_epochs(len(encodings.lengths))
+    reader = make_reader(encoder, encodings, n_skipped)
+    trainer = _start(encoder, reader, objective, recipe, progress, np.concatenate(used))
+    n_epochs = recipe.n_epochs(len(reader.lengths))
     history: list[dict[str, float]] = []
     best = BestWeights()
     try:
@@ -149,7 +152,7 @@ def train(
 
 def _start(
     encoder: Encoder,
-    encodings: Encodings,
+    reader: Reader,
     objective: Objective,
     recipe: Recipe,
     progress: Callable[[int, float | None], Any],
@@ -161,15 +164,15 @@ def _start(
     if recipe.gradient_checkpointing:
         _device.switch_checkpointing(model, on=True)
     used_rows = _train_used_rows_only(encoder, used_ids)
-    n_windows = len(encodings.lengths)
+    n_rows = len(reader.lengths)
     return _Trainer(
         encoder=encoder,
-        encodings=encodings,
+        reader=reader,
         objective=objective,
         recipe=recipe,
         optimizer=make_optimizer(model, recipe, encoder.device),
         scaler=_device.gradient_scaler(encoder.device, encoder.dtype),
-        n_updates=recipe.n_epochs(n_windows) * recipe.n_updates(n_windows),
+        n_updates=recipe.n_epochs(n_rows) * recipe.n_updates(n_rows),
         used_rows=used_rows,
         progress=progress,
     )
@@ -190,11 +193,11 @@ def _train_used_rows_only(encoder: Encoder, ids: NDArray[np.int32]) -> UsedRows 
 
 
 def _train_epoch(trainer: _Trainer, epoch: int) -> dict[str, float]:
-    """Read every window once."""
+    """Read every row once."""
     set_training_mode(trainer.encoder.model)
     trainer.epoch_losses = []
     rng = np.random.default_rng([trainer.recipe.seed, epoch])
-    lengths, batch_size = trainer.encodings.lengths, trainer.recipe.batch_size
+    lengths, batch_size = trainer.reader.lengths, trainer.recipe.batch_size
     group = not trainer.encoder.packed
     batches = list(shuffled_batches(lengths, batch_size, rng, group=group))
     for start in range(0, len(batches), trainer.recipe.accumulation):
@@ -228,28 +231,8 @@ def _update(trainer: _Trainer, batches: list[NDArray[np.int64]]) -> None:
 
 
 def _batch_loss(trainer: _Trainer, rows: NDArray[np.int64]) -> Tensor:
-    """Sum the losses of some windows; in several passes for a model that must not see padding."""
-    encoder = trainer.encoder
-    if encoder.packed or encoder.can_pad:
-        return _pass_loss(trainer, rows)
-    shorter = np.flatnonzero(np.diff(trainer.encodings.lengths[rows])) + 1
-    return torch.stack([_pass_loss(trainer, part) for part in np.split(rows, shorter)]).sum()
-
-
-def _pass_loss(trainer: _Trainer, rows: NDArray[np.int64]) -> Tensor:
-    encoder, encodings = trainer.encoder, trainer.encodings
-    batch = (
-        pack_batch(encodings, rows)
-        if encoder.packed
-        else pad_batch(encodings, rows, encoder.tokenizer.pad_id)
-    )
-    with _device.autocast(encoder.device, encoder.dtype):
-        logits = logits_of(run_model(encoder, batch))
-    if logits.ndim == 3:  # one row a token, without padding
-        mask = batch.mask if isinstance(batch, PaddedBatch) else None
-        is_token = slice(None) if mask is None else mask.to(logits.device) > 0
-        logits = logits[is_token].flatten(0, -2)
-    return trainer.objective.loss(logits, rows)
+    """Sum the losses of some rows."""
+    return trainer.objective.loss(trainer.reader.logits(rows), rows)
 
 
 def _clip_gradients(trainer: _Trainer) -> None:

@@ -37,14 +37,17 @@ class Recipe:
     patience: int
     gradient_checkpointing: bool
     seed: int
+    head_learning_rate: float | None = None
 
-    def n_epochs(self, n_windows: int) -> int:
+    def n_epochs(self, n_rows: int) -> int:
         """Count the epochs to run: more than `max_epochs` where the data is small."""
-        return max(self.max_epochs, math.ceil(self.min_steps / self.n_updates(n_windows)))
+        if self.max_epochs == 0:  # the head's first weights are all that is asked for
+            return 0
+        return max(self.max_epochs, math.ceil(self.min_steps / self.n_updates(n_rows)))
 
-    def n_updates(self, n_windows: int) -> int:
+    def n_updates(self, n_rows: int) -> int:
         """Count the updates of the weights in an epoch."""
-        return math.ceil(math.ceil(n_windows / self.batch_size) / self.accumulation)
+        return math.ceil(math.ceil(n_rows / self.batch_size) / self.accumulation)
 
 
 def shuffled_batches(
@@ -85,9 +88,12 @@ def make_optimizer(model: Any, recipe: Recipe, device: torch.device) -> torch.op
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     depths = parameter_depths(model) if recipe.layer_decay != 1.0 else {}
     top = model.config.num_hidden_layers + 1
+    of_head = (recipe.head_learning_rate or recipe.learning_rate) / recipe.learning_rate
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             factor = recipe.layer_decay ** (top - depths.get(name, top))
+            if not name.startswith(model.base_model_prefix + "."):
+                factor = of_head
             decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((factor, decay), []).append(parameter)
     return torch.optim.AdamW(

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from skbert._exceptions import TruncationWarning, stacklevel_of_caller
-from skbert._inference.chunks import encoded_questions
+from skbert._inference.chunks import Reading, encoded_questions
 from skbert._models.encoder import Encoder
 from skbert._texts.answers import candidates, ranked
 from skbert._texts.inputs import Texts
@@ -34,6 +34,7 @@ class QuestionTask:
     ends: NDArray[np.int64]
     weights: NDArray[np.float64]
     settings: Any
+    n_extra: int = 0
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -47,12 +48,12 @@ class QuestionTask:
         of_each = np.bincount(answered[self.weights > 0], minlength=2)
         return answered if of_each.min() > 1 else None
 
-    def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
+    def encode(self, encoder: Encoder, rows: NDArray[np.int64], reading: Reading) -> Encodings:
         """As `Task.encode`."""
         parts = encoded_questions(
             encoder.tokenizer,
             self.pairs.take(rows),
-            max_length,
+            reading.max_length,
             self.settings.stride,
             encoder.device,
         )

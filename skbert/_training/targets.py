@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from skbert._exceptions import InputError
 from skbert._texts.inputs import is_missing_value, refuse_datasets, to_list
 from skbert._training.losses import RowLoss, binary_cross_entropy, cross_entropy, squared_error
+from skbert._training.probe import FitProbe, logistic_probe, multilabel_probe, ridge_probe
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Targets:
         (logits, values, weights) → how good, greater is better.
     config : mapping
         Settings of the transformers configuration: the outputs and their names.
+    fit_probe : callable
+        Fits the linear model that a head begins with.
     strata : ndarray or None
         What a held-out part keeps the shares of.
     """
@@ -41,16 +44,19 @@ class Targets:
     row_loss: RowLoss
     score: Callable[[NDArray[Any], NDArray[Any], NDArray[np.float64]], float]
     config: Mapping[str, Any]
+    fit_probe: FitProbe
     strata: NDArray[np.int64] | None = None
 
 
-def check_classes(y: Any) -> tuple[NDArray[Any], NDArray[Any], bool]:
+def check_classes(y: Any, *, least: int = 2) -> tuple[NDArray[Any], NDArray[Any], bool]:
     """Turn labels into numbers.
 
     Parameters
     ----------
     y : array-like, shape (n_texts,), or indicator matrix, shape (n_texts, n_labels)
         Labels of any type that scikit-learn takes.
+    least : int, default=2
+        Classes that there must be; fewer where others are known by their names.
 
     Returns
     -------
@@ -74,7 +80,7 @@ def check_classes(y: Any) -> tuple[NDArray[Any], NDArray[Any], bool]:
         return np.arange(indicator.shape[1]), indicator.astype(np.float32), True
     check_classification_targets(y)
     classes, codes = sorted_classes(column_or_1d(y, warn=True))
-    if len(classes) < 2:
+    if len(classes) < least:
         raise InputError(
             f"y holds only one class ({classes.tolist()[0]!r}), expected at least 2 "
             "classes. Pass texts of the other classes, too."
@@ -150,8 +156,8 @@ def class_targets(
         else "single_label_classification",
     }
     if multilabel:
-        return Targets(codes, binary_cross_entropy, _subset_accuracy, config)
-    return Targets(codes, cross_entropy, _accuracy, config, strata=codes)
+        return Targets(codes, binary_cross_entropy, _subset_accuracy, config, multilabel_probe)
+    return Targets(codes, cross_entropy, _accuracy, config, logistic_probe, strata=codes)
 
 
 def _accuracy(logits: NDArray[Any], codes: NDArray[Any], weights: NDArray[np.float64]) -> float:
@@ -195,7 +201,7 @@ def number_targets(values: NDArray[np.float64]) -> Targets:
     """Return targets of a regression, standardised, shape (n_texts, n_outputs)."""
     names = [f"LABEL_{output}" for output in range(values.shape[1])]
     config = {**label_config(names), "problem_type": "regression"}
-    return Targets(values.astype(np.float32), squared_error, _r2, config)
+    return Targets(values.astype(np.float32), squared_error, _r2, config, ridge_probe)
 
 
 def _r2(predicted: NDArray[Any], values: NDArray[Any], weights: NDArray[np.float64]) -> float:

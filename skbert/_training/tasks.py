@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skbert._inference.chunks import encoded_texts
+from skbert._inference.chunks import Reading, encoded_texts
 from skbert._models.encoder import Encoder
 from skbert._texts.inputs import Texts
 from skbert._texts.windows import Encodings, concatenate
 from skbert._training.losses import WeightedRows
+from skbert._training.probe import Probe
 from skbert._training.protocols import Objective
 from skbert._training.targets import Targets
 
@@ -34,7 +35,11 @@ class Task(Protocol):
     def strata(self) -> NDArray[np.int64] | None:
         """What a held-out part keeps the shares of."""
 
-    def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
+    @property
+    def n_extra(self) -> int:
+        """How many of the last rows are none of X's, and so never held out."""
+
+    def encode(self, encoder: Encoder, rows: NDArray[np.int64], reading: Reading) -> Encodings:
         """Tokenize some rows."""
 
     def objective(
@@ -48,6 +53,19 @@ class Task(Protocol):
         """Score (greater is better) and loss of predictions for some rows."""
 
 
+class ProbedTask(Task, Protocol):
+    """A task whose head can begin as a linear probe."""
+
+    def probe(
+        self,
+        features: NDArray[np.float32],
+        encodings: Encodings,
+        rows: NDArray[np.int64],
+        seed: int,
+    ) -> Probe:
+        """Fit a linear model to what the output layer reads of these encodings of some rows."""
+
+
 @dataclass(frozen=True)
 class TextTask:
     """Texts or pairs with one target each; a `Task`."""
@@ -55,6 +73,7 @@ class TextTask:
     texts: Texts
     targets: Targets
     weights: NDArray[np.float64]
+    n_extra: int = 0
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -66,11 +85,23 @@ class TextTask:
         """As `Task.strata`."""
         return self.targets.strata
 
-    def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
+    def encode(self, encoder: Encoder, rows: NDArray[np.int64], reading: Reading) -> Encodings:
         """As `Task.encode`."""
         texts = self.texts.take(rows)
-        return concatenate(
-            list(encoded_texts(encoder.tokenizer, texts, max_length, encoder.device))
+        parts = encoded_texts(encoder.tokenizer, texts, reading, encoder.device, rows)
+        return concatenate(list(parts))
+
+    def probe(
+        self,
+        features: NDArray[np.float32],
+        encodings: Encodings,
+        rows: NDArray[np.int64],
+        seed: int,
+    ) -> Probe:
+        """As `Task.probe`."""
+        targets, n_outputs = self.targets, len(self.config["id2label"])
+        return targets.fit_probe(
+            features, targets.values[rows], self.weights[rows], n_outputs, seed
         )
 
     def objective(

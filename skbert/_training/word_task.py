@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from skbert._inference.chunks import encoded_words
+from skbert._inference.chunks import Reading, encoded_words
 from skbert._models.encoder import Encoder
 from skbert._texts.entities import Scheme, word_score
 from skbert._texts.windows import Encodings, concatenate, cumulative
 from skbert._texts.word_labels import piece_labels
 from skbert._training.losses import LabelledPieces
+from skbert._training.probe import Probe, logistic_probe
 from skbert._training.targets import label_config
 
 
@@ -32,17 +33,32 @@ class WordTask:
     weights: NDArray[np.float64]
     scheme: Scheme
     strata: None = None
+    n_extra: int = 0
 
     @property
     def config(self) -> Mapping[str, Any]:
         """As `Task.config`."""
         return label_config(self.classes.tolist())
 
-    def encode(self, encoder: Encoder, rows: NDArray[np.int64], max_length: int) -> Encodings:
+    def encode(self, encoder: Encoder, rows: NDArray[np.int64], reading: Reading) -> Encodings:
         """As `Task.encode`."""
         sentences = [self.sentences[row] for row in rows]
+        length = reading.max_length
         return concatenate(
-            list(encoded_words(encoder.tokenizer, sentences, max_length, encoder.device))
+            list(encoded_words(encoder.tokenizer, sentences, length, encoder.device))
+        )
+
+    def probe(
+        self,
+        features: NDArray[np.float32],
+        encodings: Encodings,
+        rows: NDArray[np.int64],
+        seed: int,
+    ) -> Probe:
+        """As `Task.probe`: of the first pieces of words."""
+        codes = self._codes(rows)
+        return logistic_probe(
+            features[encodings.first_pieces], codes, np.ones(len(codes)), len(self.classes), seed
         )
 
     def objective(

@@ -63,6 +63,11 @@ def test_every_pooling_has_a_case():
     assert set(POOLINGS) == set(BY_HAND) == set(UNMASKED_SECOND)
 
 
+def merge(name, vectors, counts):
+    counts = torch.from_numpy(np.asarray(counts, np.int64))
+    return POOLINGS[name].merge(torch.from_numpy(vectors), counts).numpy()
+
+
 @pytest.mark.parametrize("name", BY_HAND)
 def test_masked_tokens_do_not_count(name):
     np.testing.assert_allclose(pool(name, HIDDEN, MASK), BY_HAND[name], rtol=1e-6)
@@ -108,7 +113,7 @@ def test_merged_windows_equal_all_tokens_at_once(name, counts):
     tokens = rng.normal(size=(sum(counts), 3)).astype(np.float32)
     windows = np.split(tokens, np.cumsum(counts)[:-1])
     vectors = np.concatenate([pool(name, window[None], None) for window in windows])
-    merged = POOLINGS[name].merge(vectors, np.array(counts, np.int64))
+    merged = merge(name, vectors, counts)
     np.testing.assert_allclose(merged, reference(name, tokens), rtol=1e-5, atol=1e-6)
 
 
@@ -129,7 +134,11 @@ def test_places_count_through_all_windows_and_behind_a_prompt(name, counts, n_sk
         ]
     )
     merged = merge_windows(
-        [POOLINGS[name]], windows, np.array([0, len(counts)]), np.array(counts), n_skipped
+        [POOLINGS[name]],
+        torch.from_numpy(windows),
+        np.array([0, len(counts)]),
+        np.array(counts),
+        n_skipped,
     )
     weights = places[n_skipped:] / places[n_skipped:].sum()
     counted = tokens[n_skipped:]
@@ -149,13 +158,13 @@ def test_no_token_that_counts_is_a_vector_of_zeros(name):
     vectors = pool(name, HIDDEN, np.zeros((2, 3), np.int64))
     np.testing.assert_array_equal(vectors, np.zeros((2, 2)))
     nothing = np.zeros(2, np.int64)
-    np.testing.assert_array_equal(POOLINGS[name].merge(vectors, nothing), [0, 0])
+    np.testing.assert_array_equal(merge(name, vectors, nothing), [0, 0])
 
 
 def test_several_poolings_are_put_together():
     both = [POOLINGS["max"], POOLINGS["mean"]]
     tensor = torch.from_numpy(HIDDEN)
-    windows = pool_with(both)(tensor, torch.from_numpy(MASK)).numpy()
+    windows = pool_with(both)(tensor, torch.from_numpy(MASK))
     np.testing.assert_allclose(windows, np.hstack([BY_HAND["max"], BY_HAND["mean"]]))
     merged = merge_windows(both, windows, np.array([0, 2]), np.array([3, 2]))
     np.testing.assert_allclose(merged, [[6, 4, (9 - 4) / 5, (-3 - 2) / 5]])
@@ -164,7 +173,7 @@ def test_several_poolings_are_put_together():
 @pytest.mark.parametrize("name", ["cls", "pooler"])
 def test_windows_count_equally_where_one_vector_stands_for_each(name):
     vectors = np.array([[1, 2], [3, 8], [5, 5]], np.float32)
-    merged = POOLINGS[name].merge(vectors, np.array([10, 1, 1], np.int64))
+    merged = merge(name, vectors, [10, 1, 1])
     np.testing.assert_allclose(merged, [3, 5])
 
 

@@ -1,0 +1,118 @@
+"""Rows to train on → logits with gradients: of windows by the model's own head, or of whole texts.
+
+The loop cuts rows into batches by their lengths and asks for their logits; it never learns what a
+row is.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skbert._inference.batching import PaddedBatch, pack_batch, pad_batch
+from skbert._inference.loop import (
+    HiddenStates,
+    TokenPlaces,
+    first_places,
+    forward_blocks,
+    logits_of,
+    run_model,
+)
+from skbert._inference.pooling import POOLINGS, merge_windows, pool_with
+from skbert._models import device as _device
+from skbert._models.encoder import Encoder
+from skbert._texts.windows import Encodings, cumulative
+from skbert._training.pooled_model import PooledModel
+
+
+class Reader(Protocol):
+    """What gives logits for rows."""
+
+    lengths: NDArray[np.int64]
+    """Tokens of each row."""
+
+    def logits(self, rows: NDArray[np.int64]) -> Tensor:
+        """Return the logits of some rows, one row, or one row a token, after another."""
+
+
+def make_reader(encoder: Encoder, encodings: Encodings, n_skipped: int = 0) -> Reader:
+    """Return the reader that a model needs: a pooled head reads whole texts."""
+    if isinstance(encoder.model, PooledModel):
+        return TextReader(encoder, encodings, n_skipped)
+    return WindowReader(encoder, encodings)
+
+
+class WindowReader:
+    """Rows are windows, and the head is the model's own."""
+
+    def __init__(self, encoder: Encoder, encodings: Encodings) -> None:
+        self.encoder, self.encodings = encoder, encodings
+        self.lengths = encodings.lengths
+
+    def logits(self, rows: NDArray[np.int64]) -> Tensor:
+        """As `Reader.logits`; in several passes for a model that must not see padding."""
+        parts = passes(self.encoder, self.lengths[rows], rows)
+        return torch.cat([self._pass(part) for part in parts])
+
+    def _pass(self, rows: NDArray[np.int64]) -> Tensor:
+        encoder, encodings = self.encoder, self.encodings
+        batch = (
+            pack_batch(encodings, rows)
+            if encoder.packed
+            else pad_batch(encodings, rows, encoder.tokenizer.pad_id)
+        )
+        with _device.autocast(encoder.device, encoder.dtype):
+            logits = logits_of(run_model(encoder, batch))
+        if logits.ndim == 2:
+            return logits
+        mask = batch.mask if isinstance(batch, PaddedBatch) else None
+        is_token = slice(None) if mask is None else mask.to(logits.device) > 0
+        return logits[is_token].flatten(0, -2)  # one row a token, without padding
+
+
+class TextReader:
+    """Rows are texts of one window or several, and the head reads their pooled vectors."""
+
+    def __init__(self, encoder: Encoder, encodings: Encodings, n_skipped: int) -> None:
+        self.encoder, self.encodings, self.n_skipped = encoder, encodings, n_skipped
+        self.lengths = np.add.reduceat(encodings.lengths, encodings.text_bounds[:-1])
+        self.states = HiddenStates((encoder.n_layers,), pooler="pooler" in encoder.model.poolings)
+        self.poolings = [POOLINGS[name] for name in encoder.model.poolings]
+        self.places = TokenPlaces(encodings.owned, first_places(encodings), n_skipped)
+
+    def logits(self, rows: NDArray[np.int64]) -> Tensor:
+        """As `Reader.logits`."""
+        with _device.autocast(self.encoder.device, self.encoder.dtype):
+            return self.encoder.model.logits(self._vectors(rows)).float()
+
+    def _vectors(self, texts: NDArray[np.int64]) -> Tensor:
+        """Return the pooled vectors of some texts, (n, F)."""
+        encoder, encodings, bounds = self.encoder, self.encodings, self.encodings.text_bounds
+        windows = np.concatenate([np.arange(bounds[text], bounds[text + 1]) for text in texts])
+        lengths = encodings.lengths[windows]
+        order = np.argsort(-lengths, kind="stable")  # equal lengths side by side
+        pool = pool_with(self.poolings)
+        vectors = [
+            pool(hidden, mask)
+            for part in passes(encoder, lengths[order], windows[order])
+            for hidden, mask in forward_blocks(encoder, encodings, part, self.states, self.places)
+        ]
+        back = torch.from_numpy(np.argsort(order)).to(encoder.device)
+        of_text = cumulative(bounds[texts + 1] - bounds[texts])
+        n_owned = encodings.n_owned[windows]
+        return merge_windows(
+            self.poolings, torch.cat(vectors)[back], of_text, n_owned, self.n_skipped
+        )
+
+
+def passes(
+    encoder: Encoder, lengths: NDArray[np.int64], rows: NDArray[np.int64]
+) -> list[NDArray[np.int64]]:
+    """Cut windows, longest first, into those that the model may read together."""
+    if encoder.packed or encoder.can_pad:
+        return [rows]
+    return np.split(rows, np.flatnonzero(np.diff(lengths)) + 1)
