@@ -145,6 +145,8 @@ def train(
             f"{recipe.batch_size} texts at a time. Use a smaller train_batch_size with "
             "gradient_accumulation, a smaller max_length, or gradient_checkpointing=True."
         ) from error
+    finally:
+        reader.frozen.remove()
     trainer.decay = best.restore(_trained(trainer), trainer.decay)
     _finish(trainer)
     return history

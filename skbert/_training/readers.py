@@ -26,6 +26,7 @@ from skbert._inference.pooling import POOLINGS, merge_windows, pool_with
 from skbert._models import device as _device
 from skbert._models.encoder import Encoder
 from skbert._texts.windows import Encodings, cumulative
+from skbert._training.frozen_layers import FrozenLayers
 from skbert._training.pooled_model import PooledModel
 
 
@@ -34,6 +35,8 @@ class Reader(Protocol):
 
     lengths: NDArray[np.int64]
     """Tokens of each row."""
+    frozen: FrozenLayers
+    """What is kept of layers that are not trained."""
 
     def logits(self, rows: NDArray[np.int64]) -> Tensor:
         """Return the logits of some rows, one row, or one row a token, after another."""
@@ -52,6 +55,7 @@ class WindowReader:
     def __init__(self, encoder: Encoder, encodings: Encodings) -> None:
         self.encoder, self.encodings = encoder, encodings
         self.lengths = encodings.lengths
+        self.frozen = FrozenLayers(encoder, encodings)
 
     def logits(self, rows: NDArray[np.int64]) -> Tensor:
         """As `Reader.logits`; in several passes for a model that must not see padding."""
@@ -65,7 +69,7 @@ class WindowReader:
             if encoder.packed
             else pad_batch(encodings, rows, encoder.tokenizer.pad_id)
         )
-        with _device.autocast(encoder.device, encoder.dtype):
+        with _device.autocast(encoder.device, encoder.dtype), self.frozen.reading(rows):
             logits = logits_of(run_model(encoder, batch))
         if logits.ndim == 2:
             return logits
@@ -79,6 +83,7 @@ class TextReader:
 
     def __init__(self, encoder: Encoder, encodings: Encodings, n_skipped: int) -> None:
         self.encoder, self.encodings, self.n_skipped = encoder, encodings, n_skipped
+        self.frozen = FrozenLayers(encoder, encodings)
         self.lengths = np.add.reduceat(encodings.lengths, encodings.text_bounds[:-1])
         self.states = HiddenStates((encoder.n_layers,), pooler="pooler" in encoder.model.poolings)
         self.poolings = [POOLINGS[name] for name in encoder.model.poolings]
@@ -96,11 +101,11 @@ class TextReader:
         lengths = encodings.lengths[windows]
         order = np.argsort(-lengths, kind="stable")  # equal lengths side by side
         pool = pool_with(self.poolings)
-        vectors = [
-            pool(hidden, mask)
-            for part in passes(encoder, lengths[order], windows[order])
-            for hidden, mask in forward_blocks(encoder, encodings, part, self.states, self.places)
-        ]
+        vectors: list[Tensor] = []
+        for part in passes(encoder, lengths[order], windows[order]):
+            with self.frozen.reading(part):
+                blocks = forward_blocks(encoder, encodings, part, self.states, self.places)
+                vectors += [pool(hidden, mask) for hidden, mask in blocks]
         back = torch.from_numpy(np.argsort(order)).to(encoder.device)
         of_text = cumulative(bounds[texts + 1] - bounds[texts])
         n_owned = encodings.n_owned[windows]
