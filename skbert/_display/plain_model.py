@@ -6,7 +6,7 @@ no gradients.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -22,16 +22,20 @@ from skbert._training.pooled_model import PooledModel
 class _WholeTexts(PooledModel):
     """Gives logits itself, for texts of one window, as a transformers model with a head does."""
 
+    @classmethod
+    def of(cls, model: PooledModel) -> Self:
+        """Give a model's encoder and head to one of this kind."""
+        whole = cls(model.encoder, model.poolings)
+        whole.head = model.head
+        return whole.eval()
+
     def forward(self, **inputs: Any) -> Any:
         """Return the encoder's outputs, and ``logits``, (n, K)."""
         output = self.encoder(**inputs)
-        pool = pool_with([POOLINGS[name] for name in self.poolings])
-        hidden = output.last_hidden_state
+        hidden, mask = output.last_hidden_state, inputs.get("attention_mask")
         if "pooler" in self.poolings:
-            hidden = output.pooler_output.unsqueeze(1)
-            output.logits = self.logits(pool(hidden, None))
-            return output
-        mask = inputs.get("attention_mask")
+            hidden, mask = output.pooler_output.unsqueeze(1), None
+        pool = pool_with([POOLINGS[name] for name in self.poolings])
         output.logits = self.logits(pool(hidden, None if mask is None else mask > 0))
         return output
 
@@ -55,7 +59,7 @@ def plain_model(estimator: Any, *, attention: str | None = None) -> Any:
         state = estimator._state
         model = estimator._model_of(model_config(state), weight_tensors(state))
         if isinstance(model, PooledModel):
-            model.__class__ = _WholeTexts
+            model = _WholeTexts.of(model)
     else:
         with same_folder(estimator.checkpoint_, vars(estimator).get("_files")) as folder:
             model, _ = load_model(folder, torch.float32)

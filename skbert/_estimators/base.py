@@ -102,6 +102,18 @@ class BertEstimator(BaseEstimator):
         """Load the weights that the estimator was fitted with, for inference."""
         return load_same(self.checkpoint_, vars(self).get("_files"), *self._placement())
 
+    @property
+    def _windows_per_batch(self) -> int | None:
+        """`batch_size`; None where batches are cut by tokens."""
+        batch_size = getattr(self, "batch_size", "auto")
+        return None if batch_size == "auto" else int(batch_size)
+
+    def _no_pooler(self) -> ParameterError:
+        return ParameterError(
+            f'pooling="pooler": {getattr(self, "model", None)!r} has no trained pooler. Use "cls" '
+            'or "mean".'
+        )
+
     def _placement(self) -> tuple[torch.device, torch.dtype]:
         device = resolve_device(self.device)
         return device, resolve_precision(self.precision, device)

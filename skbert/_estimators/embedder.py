@@ -17,12 +17,12 @@ from skbert._cache.entries import look_up, store
 from skbert._cache.file import check
 from skbert._estimators.base import READ_WHOLE, BertEstimator, warn_of_truncation
 from skbert._estimators.parameters import (
+    READING_RULES,
     SHARED_RULES,
     TRUE_OR_FALSE,
     Rule,
     is_integer,
     one_of,
-    whole_number,
 )
 from skbert._exceptions import ParameterError
 from skbert._inference.embedding import Settings, cache_keys, embed_texts
@@ -186,13 +186,11 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
 
     _rules: ClassVar[Mapping[str, Rule]] = {
         **SHARED_RULES,
+        **READING_RULES,
         "pooling": one_of("auto", *POOLINGS, None),
-        "prompt": Rule(lambda value: value is None or isinstance(value, str), "a str or None"),
         "layers": Rule(_is_layers, "an integer or a non-empty tuple of integers"),
         "combine_layers": one_of("mean", "concat"),
         "normalize": TRUE_OR_FALSE,
-        "overflow": one_of("truncate", "windows", "error"),
-        "stride": whole_number(0, or_else=None),
         "missing": one_of("error", "empty", "zero"),
         "cache": Rule(_is_cache, "None, the path of a file, or an EmbeddingCache"),
         "n_jobs": Rule(
@@ -333,7 +331,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             states=self._states,
             pooling=(self.pooling_,) if isinstance(self.pooling_, str) else self.pooling_,
             normalize=bool(self.normalize),
-            batch_size=None if self.batch_size == "auto" else int(self.batch_size),
+            batch_size=self._windows_per_batch,
             steps=self._steps_digest,
             prompt=self.prompt_,
             include_prompt=self._include_prompt,
@@ -395,9 +393,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
             names = encoder.steps.pooling.names
             return names[0] if len(names) == 1 else names
         if self.pooling == "pooler" and not encoder.has_pooler:
-            raise ParameterError(
-                f'pooling="pooler": {self.model!r} has no trained pooler. Use "cls" or "mean".'
-            )
+            raise self._no_pooler()
         return self.pooling
 
     def _resolve_prompt(self, folder: Path) -> tuple[str, bool]:

@@ -34,7 +34,6 @@ from skbert._training.freezing import freeze_parameters
 from skbert._training.loop import train
 from skbert._training.optimization import Recipe
 from skbert._training.pooled_model import readable_part
-from skbert._training.probe import begin_with, output_layer, without_output_layer
 from skbert._training.tasks import Task
 
 
@@ -121,15 +120,16 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         device, dtype = self._placement()
         with _device.seeded(device, seed):
             encoder, tokenizer = self._load_trainable(task, earlier, device, dtype)
+            is_new = earlier is None
+            del earlier
             self.max_length_ = self._resolve_max_length(encoder, earlier_length)
             encodings, unseen = self._encode_rows(task, encoder, rows, held_out)
-            if earlier is None:
+            if is_new:
                 self._begin_head(task, encoder, encodings, rows, seed)
-            del earlier
             validate = (
                 None if unseen is None else partial(self._validate, encoder, task, unseen, held_out)
             )
-            recipe = self._recipe(seed, encoder)
+            recipe = self._recipe(seed)
             n_epochs = recipe.n_epochs(len(rows))
             callbacks = FitCallbacks(self, n_epochs, partial(_attributes, encoder, tokenizer), data)
             with training_bar(n_epochs * len(encodings.lengths), self.verbose) as progress:
@@ -158,22 +158,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         rows: NDArray[np.int64],
         seed: int,
     ) -> None:
-        """Let the new head begin as a linear probe, where the estimator has the parameter."""
-        place = output_layer(encoder.model, len(task.config["id2label"]))
-        if getattr(self, "init", "random") != "probe" or place is None:
-            return
-        with without_output_layer(*place):
-            features = self._head_inputs(task, encoder, encodings, rows)
-        layer = getattr(*place)
-        if features.shape[1] == layer.in_features:
-            begin_with(layer, task.probe(features, encodings, rows, seed))
-
-    def _head_inputs(
-        self, task: Any, encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        """Return what the output layer, which is taken away, reads."""
-        with _device.autocast(encoder.device, encoder.dtype):
-            return self._run(encoder, encodings)
+        """Give the new head better weights than random ones, where the estimator can."""
 
     def _n_skipped(self, encoder: Encoder) -> int:
         """Return the number of tokens at the beginning of each text that the head leaves out."""
@@ -273,7 +258,6 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             model = self._new_model(folder, config, task)
         freeze_parameters(model, self.freeze)
         encoder = make_encoder(readable_part(model), tokenizer, folder, device, dtype)
-        encoder.checkpoint = self.checkpoint_
         read_packed(encoder, first_tokens=self._is_read_at_first_token(model))
         encoder.model = model.to(device)
         return encoder, tokenizer
@@ -288,16 +272,13 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
     def _configured(self, config: Any, task: Task) -> Any:
         for name, value in task.config.items():
             setattr(config, name, value)
-        return self._with_dropout(config)
-
-    def _with_dropout(self, config: Any) -> Any:
         if self.dropout is not None:
             for name, value in config.to_dict().items():
                 if "dropout" in name and (value is None or isinstance(value, int | float)):
                     setattr(config, name, float(self.dropout))
         return config
 
-    def _recipe(self, seed: int, encoder: Encoder) -> Recipe:
+    def _recipe(self, seed: int) -> Recipe:
         return Recipe(
             max_epochs=int(self.max_epochs),
             min_steps=int(self.min_steps),
@@ -311,7 +292,6 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             patience=int(self.n_epochs_no_change),
             gradient_checkpointing=bool(self.gradient_checkpointing),
             seed=seed,
-            head_learning_rate=getattr(self, "head_learning_rate", None),
         )
 
     def _validate(

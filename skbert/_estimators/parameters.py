@@ -92,6 +92,14 @@ SHARED_RULES: Mapping[str, Rule] = {
 }
 
 
+# Of the estimators that read single texts whole.
+READING_RULES: Mapping[str, Rule] = {
+    "prompt": Rule(lambda value: value is None or isinstance(value, str), "a str or None"),
+    "overflow": one_of("truncate", "windows", "error"),
+    "stride": whole_number(0, or_else=None),
+}
+
+
 TRAINING_RULES: Mapping[str, Rule] = {
     "max_epochs": whole_number(1, or_else=1),
     "min_steps": whole_number(0, or_else=0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,23 +12,24 @@ import torch
 from numpy.typing import NDArray
 
 from skbert._estimators.fine_tuned import FineTunedEstimator
-from skbert._estimators.parameters import Rule, number, one_of, whole_number
+from skbert._estimators.parameters import READING_RULES, Rule, number, one_of, whole_number
 from skbert._exceptions import InputError, ParameterError
 from skbert._inference.chunks import Reading
 from skbert._inference.embedding import Settings, text_vectors
 from skbert._inference.loop import HiddenStates, Progress
 from skbert._inference.pooling import POOLINGS
 from skbert._models.checkpoint import DEFAULT_MODEL
+from skbert._models.device import autocast
 from skbert._models.encoder import Encoder
-from skbert._models.loading import load_model
-from skbert._models.modules import read_modules
+from skbert._models.loading import load_encoder_model, reset_head
 from skbert._models.sentence_layout import read_dense, write_sentence_layout
-from skbert._models.sentence_settings import is_sentence_encoder, own_prompt
-from skbert._models.sentence_transformers import own_pooling
+from skbert._models.sentence_settings import own_prompt
+from skbert._models.sentence_transformers import own_modules, own_pooling
 from skbert._models.state import ModelState
 from skbert._texts.windows import Encodings
 from skbert._training.optimization import Recipe
 from skbert._training.pooled_model import PooledModel, logits_of_vectors, pooled_from_weights
+from skbert._training.probe import begin_with, output_layer, without_output_layer
 from skbert._training.tasks import Task
 
 # pooling_ where the head is the model's own.
@@ -43,13 +45,11 @@ class TextEstimator(FineTunedEstimator):
 
     _rules: ClassVar[Mapping[str, Rule]] = {
         **FineTunedEstimator._rules,
+        **READING_RULES,
         "max_epochs": whole_number(0, or_else=0),
         "pooling": one_of("auto", *POOLINGS, OWN_HEAD),
         "init": one_of("probe", "random"),
         "head_learning_rate": number(0, open_ends="least", or_else=None),
-        "prompt": Rule(lambda value: value is None or isinstance(value, str), "a str or None"),
-        "overflow": one_of("truncate", "windows", "error"),
-        "stride": whole_number(0, or_else=None),
     }
     _continued: ClassVar[tuple[str, ...]] = ("checkpoint_", "pooling_", "prompt_")
     pooling_: str | tuple[str, ...]
@@ -137,20 +137,17 @@ class TextEstimator(FineTunedEstimator):
         self._include_prompt = is_own_head or not self.prompt_ or own_pooling(folder).include_prompt
         if self._poolings is None:
             return super()._new_model(folder, config, task)
-        config = self._with_dropout(config)
-        encoder, random = load_model(folder, torch.float32, config=config)
-        if random and hasattr(encoder, "pooler"):
-            encoder.pooler = None  # what it would compute is random
+        encoder = load_encoder_model(folder, torch.float32, self._configured(config, task))
         if "pooler" in self._poolings and getattr(encoder, "pooler", None) is None:
-            raise ParameterError(
-                f'pooling="pooler": {self.model!r} has no trained pooler. Use "cls" or "mean".'
-            )
-        return PooledModel(encoder, self._poolings, task.config)
+            raise self._no_pooler()
+        model = PooledModel(encoder, self._poolings)
+        reset_head(model)
+        return model
 
     def _resolve_pooling(self, folder: Path) -> str | tuple[str, ...]:
         pooling: str | tuple[str, ...] = self.pooling
         if pooling == "auto":
-            is_encoder = bool(read_modules(folder)) and is_sentence_encoder(folder)
+            is_encoder = bool(own_modules(folder))
             names = own_pooling(folder).names if is_encoder and not self._reads_pairs else ()
             pooling = OWN_HEAD if not names else names[0] if len(names) == 1 else names
         if self.overflow == "windows" and (pooling == OWN_HEAD or self._reads_pairs):
@@ -178,11 +175,10 @@ class TextEstimator(FineTunedEstimator):
 
     def _earlier_state(self, task: Task) -> ModelState | None:
         earlier = super()._earlier_state(task)
-        asked = self.pooling if earlier is not None else "auto"
-        if asked not in ("auto", self.pooling_ if earlier is not None else "auto"):
+        if earlier is not None and self.pooling not in ("auto", self.pooling_):
             raise InputError(
                 f"warm_start=True continues a fit whose head reads pooling {self.pooling_!r}, but "
-                f"pooling={asked!r} was asked for. Use that one, or warm_start=False."
+                f"pooling={self.pooling!r} was asked for. Use that one, or warm_start=False."
             )
         return earlier
 
@@ -205,7 +201,7 @@ class TextEstimator(FineTunedEstimator):
             states=HiddenStates((encoder.n_layers,), pooler="pooler" in self._poolings),
             pooling=self._poolings,
             normalize=False,
-            batch_size=None if self.batch_size == "auto" else int(self.batch_size),
+            batch_size=self._windows_per_batch,
             prompt=reading.prompt,
             include_prompt=self._include_prompt,
         )
@@ -226,13 +222,32 @@ class TextEstimator(FineTunedEstimator):
         vectors = text_vectors(encoder, self._settings(encoder), encodings, progress)
         return logits_of_vectors(encoder.model, vectors)
 
-    def _recipe(self, seed: int, encoder: Encoder) -> Recipe:
+    def _begin_head(
+        self,
+        task: Any,
+        encoder: Encoder,
+        encodings: Encodings,
+        rows: NDArray[np.int64],
+        seed: int,
+    ) -> None:
+        place = output_layer(encoder.model, len(task.config["id2label"]))
+        if self.init != "probe" or place is None:
+            return
+        with without_output_layer(*place), autocast(encoder.device, encoder.dtype):
+            features = self._run(encoder, encodings)
+        layer = getattr(*place)
+        if features.shape[1] == layer.in_features:
+            begin_with(layer, task.probe(features, rows, seed))
+
+    def _recipe(self, seed: int) -> Recipe:
         if self.max_epochs == 0 and self.init == "random":
             raise ParameterError(
                 'max_epochs=0 with init="random" leaves a random head. Use init="probe", or '
                 "max_epochs of at least 1."
             )
-        return super()._recipe(seed, encoder)
+        rate = self.head_learning_rate
+        rate = None if rate is None else float(rate)
+        return replace(super()._recipe(seed), head_learning_rate=rate)
 
     def _model_of(self, config: Any, weights: dict[str, torch.Tensor]) -> Any:
         if self._poolings is None:
@@ -248,28 +263,20 @@ class TextEstimator(FineTunedEstimator):
         self._include_prompt = extras.get("include_prompt", True)
         if self._poolings is None:
             return super()._load_trained(folder, config, extras)
-        encoder, random = load_model(folder, "auto", config=config)
-        if random and hasattr(encoder, "pooler"):
-            encoder.pooler = None
-        labels = {name: getattr(config, name) for name in ("id2label", "label2id", "problem_type")}
-        model = PooledModel(encoder, self._poolings, labels)
-        weight, bias = read_dense(folder)
-        # `PooledModel` scales vectors to length sqrt(F), the saved layout to 1.
-        head = {"weight": weight / weight.shape[1] ** 0.5, "bias": bias}
-        model.head.load_state_dict(head)
+        model = PooledModel(load_encoder_model(folder, "auto", config), self._poolings)
+        weight, bias = read_dense(folder)  # of vectors of length 1
+        model.head.load_state_dict({"weight": weight / model.length, "bias": bias})
         return model, set()
 
     def _write_model(self, model: Any, folder: Path) -> None:
         if self._poolings is None:
             super()._write_model(model, folder)
             return
-        model.encoder.config = model.config
         model.encoder.save_pretrained(folder)
-        weight = model.head.weight.detach()
         write_sentence_layout(
             folder,
             poolings=self._poolings,
-            weight=weight * weight.shape[1] ** 0.5,
+            weight=model.head.weight.detach() * model.length,
             bias=model.head.bias.detach(),
             max_length=self.max_length_,
             prompt=self.prompt_,

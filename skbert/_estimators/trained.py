@@ -210,7 +210,7 @@ class TrainedEstimator(BertEstimator):
             encodings,
             Logits(),
             every_token,
-            batch_size=None if self.batch_size == "auto" else int(self.batch_size),
+            batch_size=self._windows_per_batch,
             rows_per_window=one_a_window if self._reads_first_tokens else encodings.n_owned,
             progress=progress,
         )

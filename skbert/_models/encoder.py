@@ -98,7 +98,7 @@ class Encoder:
     def identity(self) -> str:
         """SHA-256 of what it computes with: weights, configuration, tokenizer and precision."""
         assert self.checkpoint is not None
-        config = self.model.base_model.config.to_dict()
+        config = self.model.config.to_dict()
         computed = {name: config[name] for name in sorted(config.keys() - NAMES_OF_FILES)}
         parts = [self.checkpoint.digest, self.tokenizer.digest, str(self.dtype), computed]
         return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()

@@ -110,6 +110,14 @@ def load_model(
     return model.eval(), random
 
 
+def load_encoder_model(folder: Path, dtype: torch.dtype | str, config: Any) -> Any:
+    """Load a checkpoint without a head, as `load_model`; nothing in it is random."""
+    model, random = load_model(folder, dtype, config=config)
+    if random and hasattr(model, "pooler"):
+        model.pooler = None  # what it would compute is random
+    return model
+
+
 def _detach_from_file(model: Any) -> None:
     """Copy the weights, in place, into memory of their own.
 

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from skbert._exceptions import CheckpointError
+from skbert._models.device import forked_generator
 from skbert._models.modules import read_modules
-from skbert._models.sentence_transformers import POOLING_MODES
+from skbert._models.sentence_transformers import POOLING_FLAGS, POOLING_MODES
 from skbert._models.vector_steps import STEPS
 
 KINDS = ("Transformer", "Pooling", "Normalize", "Dense")
@@ -70,12 +71,7 @@ def write_sentence_layout(
         },
         "1_Pooling/config.json": {
             "word_embedding_dimension": n_features // len(names),
-            "pooling_mode_cls_token": "cls" in names,
-            "pooling_mode_mean_tokens": "mean" in names,
-            "pooling_mode_max_tokens": "max" in names,
-            "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens" in names,
-            "pooling_mode_weightedmean_tokens": "weightedmean" in names,
-            "pooling_mode_lasttoken": "lasttoken" in names,
+            **{flag: mode in names for flag, mode in POOLING_FLAGS.items()},
             "include_prompt": include_prompt,
         },
         "3_Dense/config.json": {
@@ -108,5 +104,6 @@ def read_dense(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
             f"{folder / 'modules.json'} has {len(dense)} Dense steps, expected the one that "
             "save_pretrained wrote. Put an intact copy there."
         )
-    linear: Any = STEPS["Dense"](dense[0].folder).layer
+    with forked_generator():  # torch's layers begin with random weights
+        linear: Any = STEPS["Dense"](dense[0].folder).layer
     return linear.linear.weight.detach(), linear.linear.bias.detach()

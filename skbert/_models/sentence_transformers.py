@@ -111,7 +111,7 @@ def own_pooling(folder: Path) -> OwnPooling:
     CheckpointError
         If its files are damaged or name another.
     """
-    for module in _modules(folder):
+    for module in own_modules(folder):
         if module.kind == "Pooling" and module.is_own_code:
             return _pooling(module)
     return OwnPooling((_default_pooling(folder),))
@@ -125,7 +125,7 @@ def read_sentence_steps(folder: Path) -> SentenceSteps:
     CheckpointError
         If its files are damaged or missing.
     """
-    modules = _modules(folder)
+    modules = own_modules(folder)
     transformer, files = model_folder(folder), folder / "modules.json"
     settings = read_settings(transformer)
     unapplied = [f"{settings.file}: {name}" for name in settings.unapplied]
@@ -193,7 +193,8 @@ def _is_known(module: Module) -> bool:
     return bool(read == written == "sentence_embedding")
 
 
-def _modules(folder: Path) -> tuple[Module, ...]:
+def own_modules(folder: Path) -> tuple[Module, ...]:
+    """Return the steps of a sentence encoder; none for any other checkpoint."""
     return read_modules(folder) if is_sentence_encoder(folder) else ()
 
 

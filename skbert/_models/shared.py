@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from skbert._models.checkpoint import Checkpoint, files_version, find_same_checkpoint
 from skbert._models.device import float_dtype, forked_generator
 from skbert._models.encoder import Encoder, make_encoder, prepare_for_inference
-from skbert._models.loading import load_config, load_model
+from skbert._models.loading import load_config, load_encoder_model
 from skbert._models.sentence_transformers import read_sentence_steps
 from skbert._models.tokenizer import load_tokenizer
 
@@ -136,9 +136,7 @@ def _load(
 ) -> Encoder:
     config = load_config(folder)
     tokenizer = load_tokenizer(folder, config)
-    model, random = load_model(folder, float_dtype(dtype), config=config)
-    if random and hasattr(model, "pooler"):
-        model.pooler = None  # what it would compute is random
+    model = load_encoder_model(folder, float_dtype(dtype), config)
     encoder = make_encoder(model, tokenizer, folder, device, dtype)
     encoder.checkpoint = checkpoint
     prepare_for_inference(encoder)

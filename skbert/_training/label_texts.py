@@ -19,8 +19,6 @@ from skbert._exceptions import ParameterError
 from skbert._texts.inputs import Texts
 from skbert._training.targets import sorted_classes
 
-EXPECTED = 'expected None, "auto", or a dict of a text, or a list of texts, by class'
-
 
 class LabelledTexts(NamedTuple):
     """Texts and their classes, those of `label_texts` last."""

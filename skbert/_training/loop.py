@@ -33,6 +33,7 @@ from skbert._training.best_weights import BestWeights
 from skbert._training.finite_weights import check_trained_weights
 from skbert._training.freezing import set_training_mode
 from skbert._training.optimization import Recipe, learning_rate_at, make_optimizer, shuffled_batches
+from skbert._training.pooled_model import readable_part
 from skbert._training.protocols import Callback, Objective, Validation
 from skbert._training.readers import Reader, make_reader
 
@@ -164,7 +165,7 @@ def _start(
     if encoder.device.type == "cpu":
         use_fast_layers(model, float32=encoder.dtype == torch.float32)
     if recipe.gradient_checkpointing:
-        _device.switch_checkpointing(model, on=True)
+        _device.switch_checkpointing(readable_part(model), on=True)
     used_rows = _train_used_rows_only(encoder, used_ids)
     n_rows = len(reader.lengths)
     return _Trainer(
@@ -302,6 +303,6 @@ def _finish(trainer: _Trainer) -> None:
     if trainer.used_rows is not None:
         model.set_input_embeddings(trainer.used_rows.put_back(trainer.decay))
     if trainer.recipe.gradient_checkpointing:
-        _device.switch_checkpointing(model, on=False)
+        _device.switch_checkpointing(readable_part(model), on=False)
     model.zero_grad(set_to_none=True)
     model.eval()

@@ -5,7 +5,6 @@ Letters: n texts, F features of a pooled vector, K outputs.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,24 +30,23 @@ class PooledModel(nn.Module):
         Without a head.
     poolings : tuple of str
         Keys of POOLINGS, whose vectors are put together.
-    config : mapping
-        Settings of the outputs, "id2label" among them. They are those of this model only: the
-        encoder computes, and is known to a cache, as before.
+
+    Notes
+    -----
+    The head's weights are still to be set, by `reset_head` or from a checkpoint.
     """
 
     base_model_prefix = "encoder"
 
-    def __init__(self, encoder: Any, poolings: tuple[str, ...], config: Mapping[str, Any]) -> None:
+    def __init__(self, encoder: Any, poolings: tuple[str, ...]) -> None:
         super().__init__()
         self.encoder = encoder
         self.poolings = poolings
-        self.config = copy.deepcopy(encoder.config)
-        for name, value in config.items():
-            setattr(self.config, name, value)
-        n_outputs = len(config["id2label"])
-        self.head = nn.Linear(encoder.config.hidden_size * len(poolings), n_outputs)
-        nn.init.normal_(self.head.weight, std=getattr(encoder.config, "initializer_range", 0.02))
-        nn.init.zeros_(self.head.bias)
+        n_features = encoder.config.hidden_size * len(poolings)
+        self.length = n_features**0.5
+        # Not torch's random weights, which would be drawn from the caller's generator.
+        n_outputs = encoder.config.num_labels
+        self.head = nn.utils.skip_init(nn.Linear, n_features, n_outputs)  # type: ignore[no-untyped-call]
 
     def forward(self, **inputs: Any) -> Any:
         """Return the encoder's outputs."""
@@ -56,7 +54,12 @@ class PooledModel(nn.Module):
 
     def logits(self, vectors: Tensor) -> Tensor:
         """Map pooled vectors (n, F) to logits (n, K)."""
-        return self.head(head_features(vectors))
+        return self.head(functional.normalize(vectors.float(), dim=-1) * self.length)
+
+    @property
+    def config(self) -> Any:
+        """The encoder's configuration, which names the outputs, too."""
+        return self.encoder.config
 
     @property
     def base_model(self) -> Any:
@@ -67,11 +70,6 @@ class PooledModel(nn.Module):
     def pooler(self) -> Any:
         """The encoder's pooler, for the pooling of this name."""
         return self.encoder.pooler
-
-    @property
-    def supports_gradient_checkpointing(self) -> bool:
-        """Whether the encoder can compute activations again."""
-        return bool(self.encoder.supports_gradient_checkpointing)
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the encoder's table of words."""
@@ -84,14 +82,6 @@ class PooledModel(nn.Module):
     def set_attn_implementation(self, name: str) -> None:
         """Choose the encoder's attention."""
         self.encoder.set_attn_implementation(name)
-
-    def gradient_checkpointing_enable(self, options: Any) -> None:
-        """Compute the encoder's activations again instead of keeping them."""
-        self.encoder.gradient_checkpointing_enable(options)
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Keep them."""
-        self.encoder.gradient_checkpointing_disable()
 
 
 @torch.inference_mode()
@@ -116,8 +106,7 @@ def pooled_from_weights(
         for name, tensor in weights.items()
         if name.startswith(prefix)
     }
-    labels = {name: getattr(config, name) for name in ("id2label", "label2id", "problem_type")}
-    model = PooledModel(model_from_weights(config, inside, "AutoModel"), poolings, labels)
+    model = PooledModel(model_from_weights(config, inside, "AutoModel"), poolings)
     head = {
         name.removeprefix("head."): tensor.float()
         for name, tensor in weights.items()
@@ -125,8 +114,3 @@ def pooled_from_weights(
     }
     model.head.load_state_dict(head)
     return model.eval()
-
-
-def head_features(vectors: Tensor) -> Tensor:
-    """Scale vectors (n, F) to length ``sqrt(F)``; those of zeros stay as they are."""
-    return functional.normalize(vectors.float(), dim=-1) * vectors.shape[-1] ** 0.5

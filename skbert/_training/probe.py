@@ -33,7 +33,7 @@ DEFAULT_STRENGTH = 0.3
 N_FOLDS = 3
 # The strength is chosen on at most so many rows; it hardly changes with their number.
 MOST_ROWS_OF_CHOICE = 1_500
-# A probe of words, of which there are many, is fitted to a sample.
+# A probe of more rows is fitted to a sample.
 MOST_ROWS = 20_000
 MOST_ITERATIONS, MOST_ITERATIONS_OF_CHOICE = 1_000, 100
 RIDGE_STRENGTHS = np.logspace(-1, 5, 13)

@@ -53,19 +53,6 @@ class Task(Protocol):
         """Score (greater is better) and loss of predictions for some rows."""
 
 
-class ProbedTask(Task, Protocol):
-    """A task whose head can begin as a linear probe."""
-
-    def probe(
-        self,
-        features: NDArray[np.float32],
-        encodings: Encodings,
-        rows: NDArray[np.int64],
-        seed: int,
-    ) -> Probe:
-        """Fit a linear model to what the output layer reads of these encodings of some rows."""
-
-
 @dataclass(frozen=True)
 class TextTask:
     """Texts or pairs with one target each; a `Task`."""
@@ -91,14 +78,8 @@ class TextTask:
         parts = encoded_texts(encoder.tokenizer, texts, reading, encoder.device, rows)
         return concatenate(list(parts))
 
-    def probe(
-        self,
-        features: NDArray[np.float32],
-        encodings: Encodings,
-        rows: NDArray[np.int64],
-        seed: int,
-    ) -> Probe:
-        """As `Task.probe`."""
+    def probe(self, features: NDArray[np.float32], rows: NDArray[np.int64], seed: int) -> Probe:
+        """Fit a linear model to what the output layer reads of some rows."""
         targets, n_outputs = self.targets, len(self.config["id2label"])
         return targets.fit_probe(
             features, targets.values[rows], self.weights[rows], n_outputs, seed

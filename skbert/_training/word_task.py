@@ -18,7 +18,6 @@ from skbert._texts.entities import Scheme, word_score
 from skbert._texts.windows import Encodings, concatenate, cumulative
 from skbert._texts.word_labels import piece_labels
 from skbert._training.losses import LabelledPieces
-from skbert._training.probe import Probe, logistic_probe
 from skbert._training.targets import label_config
 
 
@@ -46,19 +45,6 @@ class WordTask:
         length = reading.max_length
         return concatenate(
             list(encoded_words(encoder.tokenizer, sentences, length, encoder.device))
-        )
-
-    def probe(
-        self,
-        features: NDArray[np.float32],
-        encodings: Encodings,
-        rows: NDArray[np.int64],
-        seed: int,
-    ) -> Probe:
-        """As `Task.probe`: of the first pieces of words."""
-        codes = self._codes(rows)
-        return logistic_probe(
-            features[encodings.first_pieces], codes, np.ones(len(codes)), len(self.classes), seed
         )
 
     def objective(
