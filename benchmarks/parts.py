@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from answers import comparison as answers
 from embedding import growth, imports, int8, memory, numbers, speed
-from fine_tuning import prediction, quality, training
+from fine_tuning import accuracy, prediction, quality, training
 from grid_search import search
 from shared.training import summarize_scores, summarize_side_by_side
 from words import comparison as words
@@ -40,6 +40,12 @@ PARTS = {
     ),
     "fine-tuning-quality": Part(
         "accuracy beside the Trainer", quality.measure, quality.summarize, TRAINER
+    ),
+    "accuracy": Part(
+        "nothing set, beside simple pipelines, SetFit and the Trainer",
+        accuracy.measure,
+        accuracy.summarize,
+        TRAINER,
     ),
     "fine-tuning-memory": Part(
         "a fit beside the Trainer", training.measure_memory, training.summarize_memory, TRAINER

@@ -89,13 +89,17 @@ def _frozen(folder, train, test):
     embedder = BertEmbedder(str(folder), normalize=True, device="cpu").fit(["a"])
 
     def features(texts):
-        if not isinstance(texts[0], tuple):
-            return embedder.transform(texts)
-        a, b = (embedder.transform(list(column)) for column in zip(*texts, strict=True))
-        return np.hstack([a, b, a * b, np.abs(a - b)])
+        is_text = not isinstance(texts[0], tuple)
+        return embedder.transform(texts) if is_text else pair_features(embedder, texts)
 
     model = _logistic().fit(features(train[0]), train[1])
     return float(model.score(features(test[0]), test[1]))
+
+
+def pair_features(embedder, pairs):
+    """Put together what the vectors of both texts say of each other, (n, 4 F)."""
+    a, b = (embedder.transform(list(column)) for column in zip(*pairs, strict=True))
+    return np.hstack([a, b, a * b, np.abs(a - b)])
 
 
 def _tfidf(train, test):

@@ -44,7 +44,7 @@ def few(texts, quick):
 
 def questions(part):
     """Return the distinct questions of BANKING77's "train" or "test" file, in file order."""
-    return _distinct(row["text"].strip() for row in _read(f"banking77_{part}.csv"))
+    return _distinct(row["text"].strip() for row in read(f"banking77_{part}.csv"))
 
 
 def contexts():
@@ -86,62 +86,64 @@ def banking(*, a_class=10, n_test=1_000):
 
     So many texts a class to train on; None for all of both files.
     """
-    train, test = _read("banking77_train.csv"), _read("banking77_test.csv")
+    train, test = read("banking77_train.csv"), read("banking77_test.csv")
     draw = random.Random(SEED)
     if a_class is not None:
         classes = sorted({row["category"] for row in train})
         of_class = {name: [row for row in train if row["category"] == name] for name in classes}
         train = [row for rows in of_class.values() for row in draw.sample(rows, a_class)]
         test = draw.sample(test, n_test)
-    return [_columns(rows, "text", "category") for rows in (_shuffled(train, draw), test)]
+    return [columns(rows, "text", "category") for rows in (_shuffled(train, draw), test)]
 
 
 def frequent_intents(n_classes):
     """Return texts and labels of BANKING77's most frequent intents, shuffled."""
-    rows = _read("banking77_train.csv")
+    rows = read("banking77_train.csv")
     chosen = dict(Counter(row["category"] for row in rows).most_common(n_classes))
     rows = _shuffled([row for row in rows if row["category"] in chosen])
-    return _columns(rows, "text", "category")
+    return columns(rows, "text", "category")
 
 
 def pairs():
     """Pair questions with sentences that answer them or not; 70 % of the questions to train on."""
-    rows = _read("question_sentence_pairs.csv")
+    rows = read("question_sentence_pairs.csv")
     asked = _shuffled(_distinct(row["question"] for row in rows))
     to_train = set(asked[: round(0.7 * len(asked))])
-    columns = []
+    parts = []
     for trained in (True, False):
         part = [row for row in rows if (row["question"] in to_train) == trained]
-        questions, sentences, labels = _columns(part, "question", "sentence", "label")
-        columns.append((list(zip(questions, sentences, strict=True)), labels))
-    return columns
+        questions, sentences, labels = columns(part, "question", "sentence", "label")
+        parts.append((list(zip(questions, sentences, strict=True)), labels))
+    return parts
 
 
 def names():
     """Return WNUT 2017's sentences with BIO labels: ``(train words, labels), (dev …, …)``."""
-    parts = (_read("wnut17_train.jsonl"), _read("wnut17_dev.jsonl"))
-    return [_columns(rows, "words", "labels") for rows in parts]
+    parts = (read("wnut17_train.jsonl"), read("wnut17_dev.jsonl"))
+    return [columns(rows, "words", "labels") for rows in parts]
 
 
 def parts_of_speech():
     """Return EWT's sentences with their parts of speech; 70 % of them to train on."""
-    rows = _shuffled(_read("ewt_pos_dev.jsonl"))
+    rows = _shuffled(read("ewt_pos_dev.jsonl"))
     cut = round(0.7 * len(rows))
-    return [_columns(part, "words", "labels") for part in (rows[:cut], rows[cut:])]
+    return [columns(part, "words", "labels") for part in (rows[:cut], rows[cut:])]
 
 
 def xquad():
     """Return XQuAD's English rows: dicts of article, question, context, answer, answer_start."""
-    return _read("xquad_en.jsonl")
+    return read("xquad_en.jsonl")
 
 
-def _read(name):
+def read(name):
+    """Return the rows of a file as dicts."""
     with (DATA / name).open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file) if name.endswith("csv") else map(json.loads, file)
         return list(rows)
 
 
-def _columns(rows, *names):
+def columns(rows, *names):
+    """Return one list a name."""
     return tuple([row[name] for row in rows] for name in names)
 
 

@@ -124,8 +124,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             del earlier
             self.max_length_ = self._resolve_max_length(encoder, earlier_length)
             encodings, unseen = self._encode_rows(task, encoder, rows, held_out)
-            if is_new:
-                self._begin_head(task, encoder, encodings, rows, seed)
+            head = self._begin_head(task, encoder, encodings, rows, seed) if is_new else None
             validate = (
                 None if unseen is None else partial(self._validate, encoder, task, unseen, held_out)
             )
@@ -144,6 +143,10 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
                     callback=callbacks,
                     progress=progress,
                 )
+            if head is not None:
+                self._mix_weights(task, encoder, head)
+            if unseen is not None:
+                self._calibrate(task, encoder, unseen, held_out)
         self._keep(state_of(encoder.model, tokenizer), history)
         del encoder  # the trained model, before one for inference is made
         _device.free_cached_memory(device)
@@ -157,8 +160,17 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         encodings: Encodings,
         rows: NDArray[np.int64],
         seed: int,
+    ) -> dict[str, torch.Tensor] | None:
+        """Give the new head better weights than random ones, where the estimator can: these."""
+        return None
+
+    def _mix_weights(self, task: Task, encoder: Encoder, head: dict[str, torch.Tensor]) -> None:
+        """Mix the trained weights with those that the training began with."""
+
+    def _calibrate(
+        self, task: Task, encoder: Encoder, unseen: Encodings, held_out: NDArray[np.int64]
     ) -> None:
-        """Give the new head better weights than random ones, where the estimator can."""
+        """Make probabilities right on the rows that were held out, where the estimator has any."""
 
     def _n_skipped(self, encoder: Encoder) -> int:
         """Return the number of tokens at the beginning of each text that the head leaves out."""

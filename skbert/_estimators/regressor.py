@@ -72,6 +72,10 @@ class BertRegressor(RegressorMixin, TextEstimator):
         Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0.
     head_learning_rate : float, default=None
         Highest step size of the head; by default that of the rest.
+    weight_mixing : float, default=0.7
+        Where the head began as a probe, the model is kept at this part of the way from the first
+        weights to the trained ones, which is usually a little better than the end of the way
+        [5]_; 1 keeps the trained weights.
     weight_decay : float, default=0.01
         Decay of weight matrices and embeddings; biases and norms do not decay.
     warmup_fraction : float, default=0.1
@@ -163,6 +167,8 @@ class BertRegressor(RegressorMixin, TextEstimator):
        Classification", https://arxiv.org/abs/1801.06146
     .. [4] Kumar et al. (2022), "Fine-Tuning can Distort Pretrained Features and Underperform
        Out-of-Distribution", https://arxiv.org/abs/2202.10054
+    .. [5] Wortsman et al. (2022), "Robust Fine-tuning of Zero-shot Models" (WiSE-FT),
+       https://arxiv.org/abs/2109.01903
 
     Examples
     --------

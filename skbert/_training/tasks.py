@@ -15,7 +15,7 @@ from skbert._models.encoder import Encoder
 from skbert._texts.inputs import Texts
 from skbert._texts.windows import Encodings, concatenate
 from skbert._training.losses import WeightedRows
-from skbert._training.probe import Probe
+from skbert._training.probe import MOST_ROWS, Probe, sample
 from skbert._training.protocols import Objective
 from skbert._training.targets import Targets
 
@@ -78,7 +78,18 @@ class TextTask:
         parts = encoded_texts(encoder.tokenizer, texts, reading, encoder.device, rows)
         return concatenate(list(parts))
 
-    def probe(self, features: NDArray[np.float32], rows: NDArray[np.int64], seed: int) -> Probe:
+    def rows_of_probe(self, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+        """Choose rows that a probe is fitted to; those that are none of X's always."""
+        n_own = len(rows) - self.n_extra
+        return np.concatenate([sample(rows[:n_own], MOST_ROWS, seed), rows[n_own:]])
+
+    def probe(
+        self,
+        features: NDArray[np.float32],
+        encodings: Encodings,
+        rows: NDArray[np.int64],
+        seed: int,
+    ) -> Probe:
         """Fit a linear model to what the output layer reads of some rows."""
         targets, n_outputs = self.targets, len(self.config["id2label"])
         return targets.fit_probe(

@@ -18,6 +18,7 @@ from skbert._texts.entities import Scheme, word_score
 from skbert._texts.windows import Encodings, concatenate, cumulative
 from skbert._texts.word_labels import piece_labels
 from skbert._training.losses import LabelledPieces
+from skbert._training.probe import MOST_ROWS, Probe, logistic_probe, sample
 from skbert._training.targets import label_config
 
 
@@ -46,6 +47,23 @@ class WordTask:
         return concatenate(
             list(encoded_words(encoder.tokenizer, sentences, length, encoder.device))
         )
+
+    def rows_of_probe(self, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+        """Choose sentences whose words a probe is fitted to."""
+        n_words = sum(len(self.codes[row]) for row in rows)
+        return sample(rows, len(rows) * MOST_ROWS // max(n_words, MOST_ROWS), seed)
+
+    def probe(
+        self,
+        features: NDArray[np.float32],
+        encodings: Encodings,
+        rows: NDArray[np.int64],
+        seed: int,
+    ) -> Probe:
+        """Fit a linear model to what the output layer reads of the words of some sentences."""
+        codes = self._codes(rows)
+        of_words = features[encodings.first_pieces]
+        return logistic_probe(of_words, codes, np.ones(len(codes)), len(self.classes), seed)
 
     def objective(
         self, encodings: Encodings, rows: NDArray[np.int64], device: torch.device

@@ -1,0 +1,96 @@
+"""Estimators whose new head begins as a linear model of what the frozen encoder gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skbert._estimators.fine_tuned import FineTunedEstimator
+from skbert._estimators.parameters import Rule, number, one_of, whole_number
+from skbert._exceptions import ParameterError
+from skbert._models.device import autocast
+from skbert._models.encoder import Encoder
+from skbert._texts.windows import Encodings
+from skbert._training.calibration import best_temperature, soften
+from skbert._training.optimization import Recipe
+from skbert._training.probe import (
+    begin_with,
+    head_weights,
+    output_layer,
+    without_output_layer,
+)
+from skbert._training.tasks import Task
+from skbert._training.weight_mixing import mix_weights
+
+
+class ProbedHead(FineTunedEstimator):
+    """Base class of the estimators with `init`, `head_learning_rate` and `weight_mixing`."""
+
+    _rules: ClassVar[Mapping[str, Rule]] = {
+        **FineTunedEstimator._rules,
+        "max_epochs": whole_number(0, or_else=0),
+        "init": one_of("probe", "random"),
+        "weight_mixing": number(0, 1, open_ends="least"),
+        "head_learning_rate": number(0, open_ends="least", or_else=None),
+    }
+    init: str
+    weight_mixing: float
+    head_learning_rate: float | None
+
+    def _begin_head(
+        self,
+        task: Any,
+        encoder: Encoder,
+        encodings: Encodings,
+        rows: NDArray[np.int64],
+        seed: int,
+    ) -> dict[str, torch.Tensor] | None:
+        place = output_layer(encoder.model, len(task.config["id2label"]))
+        if self.init != "probe" or place is None:
+            return None
+        chosen = task.rows_of_probe(rows, seed)
+        if len(chosen) < len(rows):
+            encodings = task.encode(encoder, chosen, self._reading())
+        with without_output_layer(*place), autocast(encoder.device, encoder.dtype):
+            features = self._run(encoder, encodings)
+        layer = getattr(*place)
+        if features.shape[1] != layer.in_features:
+            return None
+        probe = task.probe(features, encodings, chosen, seed)
+        begin_with(layer, probe if self.max_epochs > 0 else probe.sharpened())
+        return head_weights(encoder.model)
+
+    def _mix_weights(self, task: Task, encoder: Encoder, head: dict[str, torch.Tensor]) -> None:
+        if self.weight_mixing == 1 or self.max_epochs == 0:
+            return
+        # Read again, for a copy beside the optimizer's would need its memory.
+        first, _ = self._load_trainable(task, None, torch.device("cpu"), torch.float32)
+        mix_weights(encoder.model, {**first.model.state_dict(), **head}, self.weight_mixing)
+
+    def _calibrate(
+        self, task: Task, encoder: Encoder, unseen: Encodings, held_out: NDArray[np.int64]
+    ) -> None:
+        place = output_layer(encoder.model, len(task.config["id2label"]))
+        if place is None or task.config.get("problem_type") == "regression":
+            return
+        with autocast(encoder.device, encoder.dtype):
+            logits = self._run(encoder, unseen)
+        temperature = best_temperature(
+            lambda softened: task.evaluate(softened, unseen, held_out)[1], logits
+        )
+        soften(getattr(*place), temperature)
+
+    def _recipe(self, seed: int) -> Recipe:
+        if self.max_epochs == 0 and self.init == "random":
+            raise ParameterError(
+                'max_epochs=0 with init="random" leaves a random head. Use init="probe", or '
+                "max_epochs of at least 1."
+            )
+        rate = self.head_learning_rate
+        rate = None if rate is None else float(rate)
+        return replace(super()._recipe(seed), head_learning_rate=rate)
