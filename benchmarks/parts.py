@@ -5,7 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 from answers import comparison as answers
-from embedding import growth, imports, int8, memory, numbers, speed
+from embedding import growth, imports, int8, memory, mteb, numbers, speed
 from fine_tuning import accuracy, prediction, quality, training
 from grid_search import search
 from shared.training import summarize_scores, summarize_side_by_side
@@ -30,6 +30,7 @@ PARTS = {
     "import": Part("time beyond torch and scikit-learn", imports.measure, needs=""),
     "memory": Part("peak of many texts", memory.measure, memory.summarize),
     "numbers": Part("beside sentence-transformers and transformers", numbers.measure),
+    "mteb": Part("BANKING77 by MTEB's protocol", mteb.measure, mteb.summarize),
     "speed": Part("embedding beside its peers", speed.measure, speed.summarize),
     "growth": Part("as the texts become more and longer", growth.measure),
     "grid-search": Part("each text embedded once", search.measure, search.summarize),

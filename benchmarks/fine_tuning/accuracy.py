@@ -4,7 +4,9 @@ The rows take hours, so each figure is written as soon as it is known, a line of
 a figure that is there is not measured again: delete the file to begin anew.
 """
 
+import contextlib
 import importlib.util
+import io
 import json
 import tempfile
 import time
@@ -322,7 +324,9 @@ def _fit_setfit(folder, max_length, X, y, seed):
     model = SetFitModel.from_pretrained(str(folder), device="cpu")
     if max_length is not None:
         model.model_body.max_seq_length = max_length
-    with tempfile.TemporaryDirectory() as output:
+    # Its progress bars and logs cannot be switched off.
+    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with tempfile.TemporaryDirectory() as output, quiet[0], quiet[1]:
         arguments = TrainingArguments(
             output_dir=output,
             num_iterations=SETFIT_ITERATIONS,

@@ -13,6 +13,7 @@ from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from skbert._cache.cache import EmbeddingCache
 from skbert._estimators.parameters import Rule
 from skbert._estimators.saved_classes import restored_classes, saved_classes
 from skbert._estimators.text_estimator import TextEstimator
@@ -59,6 +60,10 @@ class BertClassifier(ClassifierMixin, TextEstimator):
     init : {"probe", "random"}, default="probe"
         How the new head begins: as a logistic regression of what the frozen
         encoder gives, its penalty chosen by cross-validation [4]_, or with random weights.
+    cache : None, str, Path or EmbeddingCache, default=None
+        Where the frozen vectors that the probe is fitted to are kept on disk, as in `BertEmbedder`,
+        which computes them; several fits on the same texts, as in a grid search, then embed them
+        once. Not used where the head is the model's own.
     label_texts : None, "auto" or dict, default=None
         Names of the classes, each used as one more text of its class. "auto" takes the labels
         themselves, with spaces for underscores; a dict has a text, or a list of texts, by class.
@@ -225,6 +230,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         revision: str | None = None,
         pooling: str = "auto",
         init: str = "probe",
+        cache: str | Path | EmbeddingCache | None = None,
         label_texts: Any = None,
         prompt: str | None = "auto",
         max_length: int | None = None,
@@ -260,6 +266,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
             revision=revision,
             pooling=pooling,
             init=init,
+            cache=cache,
             prompt=prompt,
             max_length=max_length,
             overflow=overflow,

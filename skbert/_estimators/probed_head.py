@@ -57,13 +57,19 @@ class ProbedHead(FineTunedEstimator):
         if len(chosen) < len(rows):
             encodings = task.encode(encoder, chosen, self._reading())
         with without_output_layer(*place), autocast(encoder.device, encoder.dtype):
-            features = self._run(encoder, encodings)
+            features = self._features(task, encoder, encodings, chosen)
         layer = getattr(*place)
         if features.shape[1] != layer.in_features:
             return None
         probe = task.probe(features, encodings, chosen, seed)
         begin_with(layer, probe if self.max_epochs > 0 else probe.sharpened())
         return head_weights(encoder.model)
+
+    def _features(
+        self, task: Any, encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return what the output layer reads of some rows; the layer itself is gone."""
+        return self._run(encoder, encodings)
 
     def _mix_weights(self, task: Task, encoder: Encoder, head: dict[str, torch.Tensor]) -> None:
         if self.weight_mixing == 1 or self.max_epochs == 0:

@@ -48,6 +48,10 @@ class BertRegressor(RegressorMixin, TextEstimator):
     init : {"probe", "random"}, default="probe"
         How the new head begins: as a ridge regression of what the frozen
         encoder gives, its penalty chosen by cross-validation [4]_, or with random weights.
+    cache : None, str, Path or EmbeddingCache, default=None
+        Where the frozen vectors that the probe is fitted to are kept on disk, as in `BertEmbedder`,
+        which computes them; several fits on the same texts, as in a grid search, then embed them
+        once. Not used where the head is the model's own.
     prompt : str or None, default="auto"
         Text that is put before each text; "auto" is the default prompt that a sentence encoder's
         own files name, if any.

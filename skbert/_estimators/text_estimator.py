@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,20 +11,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skbert._cache.cache import EmbeddingCache
+from skbert._estimators.embedder import BertEmbedder
 from skbert._estimators.parameters import READING_RULES, Rule, one_of
 from skbert._estimators.probed_head import ProbedHead
-from skbert._exceptions import InputError, ParameterError
+from skbert._exceptions import InputError, ParameterError, TruncationWarning
 from skbert._inference.chunks import Reading
 from skbert._inference.embedding import Settings, text_vectors
 from skbert._inference.loop import HiddenStates, Progress
 from skbert._inference.pooling import POOLINGS
-from skbert._models.checkpoint import DEFAULT_MODEL
+from skbert._models.checkpoint import DEFAULT_MODEL, find_checkpoint
 from skbert._models.encoder import Encoder
 from skbert._models.loading import load_encoder_model, reset_head
 from skbert._models.sentence_layout import read_dense, write_sentence_layout
 from skbert._models.sentence_settings import own_prompt
 from skbert._models.sentence_transformers import own_modules, own_pooling
 from skbert._models.state import ModelState
+from skbert._models.vector_steps import NORMALIZE
 from skbert._texts.windows import Encodings
 from skbert._training.pooled_model import PooledModel, logits_of_vectors, pooled_from_weights
 from skbert._training.tasks import Task
@@ -43,6 +47,7 @@ class TextEstimator(ProbedHead):
         **ProbedHead._rules,
         **READING_RULES,
         "pooling": one_of("auto", *POOLINGS, OWN_HEAD),
+        "cache": BertEmbedder._rules["cache"],
     }
     _continued: ClassVar[tuple[str, ...]] = ("checkpoint_", "pooling_", "prompt_")
     pooling_: str | tuple[str, ...]
@@ -56,6 +61,7 @@ class TextEstimator(ProbedHead):
         revision: str | None = None,
         pooling: str = "auto",
         init: str = "probe",
+        cache: str | Path | EmbeddingCache | None = None,
         prompt: str | None = "auto",
         max_length: int | None = None,
         overflow: str = "truncate",
@@ -112,6 +118,7 @@ class TextEstimator(ProbedHead):
         )
         self.pooling = pooling
         self.init = init
+        self.cache = cache
         self.head_learning_rate = head_learning_rate
         self.weight_mixing = weight_mixing
         self.prompt = prompt
@@ -216,6 +223,38 @@ class TextEstimator(ProbedHead):
             return super()._run(encoder, encodings, progress)
         vectors = text_vectors(encoder, self._settings(encoder), encodings, progress)
         return logits_of_vectors(encoder.model, vectors)
+
+    def _features(
+        self, task: Any, encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        if self.cache is None or self._poolings is None or task.texts.are_pairs:
+            return super()._features(task, encoder, encodings, rows)
+        folder, _ = find_checkpoint(str(self.model), self.revision)
+        kinds = {module.kind for module in own_modules(folder)}
+        # The default embedder's entries, where its vectors have the direction of the pooled ones.
+        is_own = self.pooling == "auto" and kinds <= {"Transformer", "Pooling", NORMALIZE}
+        names = ("auto",) if is_own else self._poolings
+        texts = task.texts.take(rows).first
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TruncationWarning)  # said already
+            vectors = [self._embedder(name).fit_transform(texts) for name in names]
+        return logits_of_vectors(encoder.model, np.hstack(vectors))
+
+    def _embedder(self, pooling: str) -> BertEmbedder:
+        """Return an embedder that reads as the head does, and the cache."""
+        return BertEmbedder(
+            self.model,
+            revision=self.revision,
+            pooling=pooling,
+            prompt=self.prompt_,
+            max_length=self.max_length_,
+            overflow=self.overflow,
+            stride=self.stride,
+            batch_size=self.batch_size,
+            device=self.device,
+            precision=self.precision,
+            cache=self.cache,
+        )
 
     def _model_of(self, config: Any, weights: dict[str, torch.Tensor]) -> Any:
         if self._poolings is None:

@@ -10,7 +10,14 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from skbert import BertClassifier, BertEmbedder, BertRegressor, InputError, ParameterError
+from skbert import (
+    BertClassifier,
+    BertEmbedder,
+    BertRegressor,
+    EmbeddingCache,
+    InputError,
+    ParameterError,
+)
 from tests.models.test_sentence_transformers import write_modules
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -58,14 +65,13 @@ class TestPooling:
 
     @pytest.mark.parametrize("pooling", POOLINGS)
     def test_training_goes_on_from_what_prediction_computes(self, tiny_bert, pooling):
-        """Without dropout the first loss is that of the probe's predictions, windows or not."""
+        """Without dropout a loss is that of the predictions, windows or not."""
         options = {"pooling": pooling, "overflow": "windows", "max_length": 16, "dropout": 0.0}
-        probe = BertClassifier(tiny_bert, max_epochs=0, **options).fit(LONG, LABELS)
-        probabilities = probe.predict_proba(LONG)
-        codes = np.searchsorted(probe.classes_, LABELS)
-        expected = -np.log(probabilities[np.arange(len(codes)), codes]).mean()
         recipe = {"max_epochs": 1, "min_steps": 0, "train_batch_size": 99, "learning_rate": 1e-9}
         trained = BertClassifier(tiny_bert, **options, **recipe).fit(LONG, LABELS)
+        probabilities = trained.predict_proba(LONG)
+        codes = np.searchsorted(trained.classes_, LABELS)
+        expected = -np.log(probabilities[np.arange(len(codes)), codes]).mean()
         assert trained.loss_curve_[0] == pytest.approx(expected, abs=1e-5)
 
     def test_a_prompt_is_read_and_not_pooled_where_the_files_say_so(self, folder):
@@ -223,3 +229,58 @@ class TestDisplays:
         total = float(np.sum(display.token_importances))
         assert total == pytest.approx(display.output - display.baseline_output, rel=0.03, abs=1e-3)
         assert (logits[0, 1] > logits[0, 0]) == (scores[0] > 0)
+
+
+class TestCache:
+    """The probe's vectors are the embedder's, computed once."""
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"pooling": "mean"},
+            {"pooling": "cls", "prompt": "query: "},
+            {"pooling": "mean", "overflow": "windows", "max_length": 16},
+        ],
+        ids=["mean", "prompt", "windows"],
+    )
+    def test_the_probe_is_the_same_and_the_second_fit_embeds_nothing(
+        self, tiny_bert, tmp_path, options, monkeypatch
+    ):
+        cache = EmbeddingCache(tmp_path / "cache")
+        computed = BertClassifier(tiny_bert, max_epochs=0, random_state=0, **options).fit(
+            LONG, LABELS
+        )
+        cached = BertClassifier(tiny_bert, max_epochs=0, random_state=0, cache=cache, **options)
+        np.testing.assert_allclose(
+            cached.fit(LONG, LABELS).predict_proba(LONG), computed.predict_proba(LONG), atol=1e-4
+        )
+        assert len(cache) == len(set(LONG))
+        monkeypatch.setattr(
+            "skbert._estimators.embedder.embed_texts",
+            lambda *args, **kwargs: pytest.fail("embedded"),
+        )
+        again = clone(cached).set_params(cache=str(cache.path)).fit(LONG, LABELS)
+        np.testing.assert_allclose(again.predict_proba(LONG), cached.predict_proba(LONG), atol=1e-4)
+
+    def test_a_sentence_encoders_entries_are_those_of_the_default_embedder(self, folder, tmp_path):
+        write_modules(folder, "Normalize")
+        cache = EmbeddingCache(tmp_path / "cache")
+        BertEmbedder(str(folder), cache=cache).fit_transform(TEXTS)
+        n_entries = len(cache)
+        model = BertClassifier(str(folder), max_epochs=0, random_state=0, cache=cache).fit(
+            TEXTS, LABELS
+        )
+        assert len(cache) == n_entries
+        plain = BertClassifier(str(folder), max_epochs=0, random_state=0).fit(TEXTS, LABELS)
+        np.testing.assert_allclose(
+            model.predict_proba(TEXTS), plain.predict_proba(TEXTS), atol=1e-4
+        )
+
+    def test_an_own_head_needs_none(self, tiny_bert, tmp_path):
+        cache = EmbeddingCache(tmp_path / "cache")
+        BertClassifier(tiny_bert, max_epochs=0, random_state=0, cache=cache).fit(TEXTS, LABELS)
+        assert len(cache) == 0
+
+    def test_what_is_no_cache(self, tiny_bert):
+        with pytest.raises(ParameterError, match="cache=3"):
+            BertClassifier(tiny_bert, cache=3).fit(TEXTS, LABELS)
