@@ -25,21 +25,18 @@ from skbert._training.probe import (
     without_output_layer,
 )
 from skbert._training.tasks import Task
-from skbert._training.weight_mixing import mix_weights
 
 
 class ProbedHead(FineTunedEstimator):
-    """Base class of the estimators with `init`, `head_learning_rate` and `weight_mixing`."""
+    """Base class of the estimators with `init` and `head_learning_rate`."""
 
     _rules: ClassVar[Mapping[str, Rule]] = {
         **FineTunedEstimator._rules,
         "max_epochs": whole_number(0, or_else=0),
         "init": one_of("probe", "random"),
-        "weight_mixing": number(0, 1, open_ends="least"),
         "head_learning_rate": number(0, open_ends="least", or_else=None),
     }
     init: str
-    weight_mixing: float
     head_learning_rate: float | None
 
     def _begin_head(
@@ -70,13 +67,6 @@ class ProbedHead(FineTunedEstimator):
     ) -> NDArray[np.float32]:
         """Return what the output layer reads of some rows; the layer itself is gone."""
         return self._run(encoder, encodings)
-
-    def _mix_weights(self, task: Task, encoder: Encoder, head: dict[str, torch.Tensor]) -> None:
-        if self.weight_mixing == 1 or self.max_epochs == 0:
-            return
-        # Read again, for a copy beside the optimizer's would need its memory.
-        first, _ = self._load_trainable(task, None, torch.device("cpu"), torch.float32)
-        mix_weights(encoder.model, {**first.model.state_dict(), **head}, self.weight_mixing)
 
     def _calibrate(
         self, task: Task, encoder: Encoder, unseen: Encodings, held_out: NDArray[np.int64]

@@ -77,8 +77,8 @@ class BertRegressor(RegressorMixin, TextEstimator):
     head_learning_rate : float, default=None
         Highest step size of the head; by default that of the rest.
     weight_mixing : float, default=0.7
-        Where the head began as a probe, the model is kept at this part of the way from the first
-        weights to the trained ones, which is usually a little better than the end of the way
+        Where a pooled head began as a probe, the model is kept at this part of the way from the
+        first weights to the trained ones, which is usually a little better than the end of the way
         [5]_; 1 keeps the trained weights.
     weight_decay : float, default=0.01
         Decay of weight matrices and embeddings; biases and norms do not decay.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from skbert._cache.cache import EmbeddingCache
 from skbert._estimators.embedder import BertEmbedder
-from skbert._estimators.parameters import READING_RULES, Rule, one_of
+from skbert._estimators.parameters import READING_RULES, Rule, number, one_of
 from skbert._estimators.probed_head import ProbedHead
 from skbert._exceptions import InputError, ParameterError, TruncationWarning
 from skbert._inference.chunks import Reading
@@ -31,6 +31,7 @@ from skbert._models.vector_steps import NORMALIZE
 from skbert._texts.windows import Encodings
 from skbert._training.pooled_model import PooledModel, logits_of_vectors, pooled_from_weights
 from skbert._training.tasks import Task
+from skbert._training.weight_mixing import mix_weights
 
 # pooling_ where the head is the model's own.
 OWN_HEAD = "head"
@@ -47,6 +48,7 @@ class TextEstimator(ProbedHead):
         **ProbedHead._rules,
         **READING_RULES,
         "pooling": one_of("auto", *POOLINGS, OWN_HEAD),
+        "weight_mixing": number(0, 1, open_ends="least"),
         "cache": BertEmbedder._rules["cache"],
     }
     _continued: ClassVar[tuple[str, ...]] = ("checkpoint_", "pooling_", "prompt_")
@@ -255,6 +257,14 @@ class TextEstimator(ProbedHead):
             precision=self.precision,
             cache=self.cache,
         )
+
+    def _mix_weights(self, task: Task, encoder: Encoder, head: dict[str, torch.Tensor]) -> None:
+        # An own head's layers begin at random: half of the way to them is nowhere.
+        if self._poolings is None or self.weight_mixing == 1 or self.max_epochs == 0:
+            return
+        # Read again, for a copy beside the optimizer's would need its memory.
+        first, _ = self._load_trainable(task, None, torch.device("cpu"), torch.float32)
+        mix_weights(encoder.model, {**first.model.state_dict(), **head}, self.weight_mixing)
 
     def _model_of(self, config: Any, weights: dict[str, torch.Tensor]) -> Any:
         if self._poolings is None:

@@ -72,10 +72,6 @@ class BertTokenClassifier(ProbedHead):
         Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0.
     head_learning_rate : float, default=None
         Highest step size of the head; by default that of the rest.
-    weight_mixing : float, default=0.7
-        Where the head began as a probe, the model is kept at this part of the way from the first
-        weights to the trained ones, which is usually a little better than the end of the way and
-        less sure of itself [5]_; 1 keeps the trained weights.
     weight_decay : float, default=0.01
         Decay of weight matrices and embeddings; biases and norms do not decay.
     warmup_fraction : float, default=0.1
@@ -99,7 +95,7 @@ class BertTokenClassifier(ProbedHead):
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
         score on them, and stop when it no longer rises. The probabilities are then calibrated on
-        them, by temperature scaling [6]_.
+        them, by temperature scaling [5]_.
     validation_fraction : float, default=0.1
         Part of the texts that is held out.
     n_epochs_no_change : int, default=2
@@ -170,9 +166,7 @@ class BertTokenClassifier(ProbedHead):
        Classification", https://arxiv.org/abs/1801.06146
     .. [4] Kumar et al. (2022), "Fine-Tuning can Distort Pretrained Features and Underperform
        Out-of-Distribution", https://arxiv.org/abs/2202.10054
-    .. [5] Wortsman et al. (2022), "Robust Fine-tuning of Zero-shot Models" (WiSE-FT),
-       https://arxiv.org/abs/2109.01903
-    .. [6] Guo et al. (2017), "On Calibration of Modern Neural Networks",
+    .. [5] Guo et al. (2017), "On Calibration of Modern Neural Networks",
        https://arxiv.org/abs/1706.04599
 
     Examples
@@ -207,7 +201,6 @@ class BertTokenClassifier(ProbedHead):
         min_steps: int = 200,
         learning_rate: float = 5e-5,
         head_learning_rate: float | None = None,
-        weight_mixing: float = 0.7,
         weight_decay: float = 0.01,
         warmup_fraction: float = 0.1,
         layer_decay: float = 1.0,
@@ -255,7 +248,6 @@ class BertTokenClassifier(ProbedHead):
         )
         self.init = init
         self.head_learning_rate = head_learning_rate
-        self.weight_mixing = weight_mixing
         self.outside = outside
 
     def _check_X(self, X: Any, *, reset: bool) -> list[list[str]]:

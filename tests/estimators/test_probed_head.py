@@ -21,9 +21,8 @@ TAGS = [["noun" if len(word) == 3 else "other" for word in words] for words in S
 QUICK = {"max_epochs": 2, "min_steps": 0, "learning_rate": 1e-3, "random_state": 0}
 ESTIMATORS = [
     pytest.param(BertClassifier, {"pooling": "mean"}, TEXTS, LABELS, id="pooled"),
-    pytest.param(BertClassifier, {}, TEXTS, LABELS, id="own head"),
     pytest.param(BertRegressor, {"pooling": "mean"}, TEXTS, np.arange(40.0), id="numbers"),
-    pytest.param(BertTokenClassifier, {}, SENTENCES, TAGS, id="words"),
+    pytest.param(BertClassifier, {"pooling": "cls"}, TEXTS, LABELS, id="first token"),
 ]
 
 
@@ -64,6 +63,15 @@ class TestMixing:
         model.set_params(learning_rate=1e-9).fit(X, y)
         for name, tensor in weights(model).items():
             torch.testing.assert_close(tensor, before[name], atol=1e-4, rtol=1e-4)
+
+
+def test_an_own_head_is_not_mixed(tiny_bert):
+    one, other = (
+        weights(BertClassifier(tiny_bert, weight_mixing=share, **QUICK).fit(TEXTS, LABELS))
+        for share in (1.0, 0.5)
+    )
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], rtol=0, atol=0)
 
 
 def test_the_encoder_moves_back_to_the_checkpoint(tiny_bert):
