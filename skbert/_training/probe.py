@@ -243,7 +243,8 @@ def _fit_logistic(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(features, codes, sample_weight=weights)
-    if caught and most_iterations == MOST_ITERATIONS:
+    stopped = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    if stopped and most_iterations == MOST_ITERATIONS:
         warnings.warn(
             f"The linear probe that the head begins with did not converge in {most_iterations} "
             "iterations; the training goes on from where it is.",

@@ -105,6 +105,12 @@ def test_a_solver_that_stops_early_is_said_once(monkeypatch):
     assert [w.category for w in caught] == [ConvergenceWarning]
 
 
+def test_one_row_a_class_is_no_failure():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        logistic_probe(np.eye(30, dtype=np.float32), np.arange(30), np.ones(30), 30, 0)
+
+
 def test_output_layer_is_the_last_of_the_head():
     class Model(nn.Module):
         base_model_prefix = "bert"
