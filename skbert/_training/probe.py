@@ -241,10 +241,10 @@ def _fit_logistic(
     """Return weight and bias of classes 0 to K - 1, all of which have rows."""
     model = LogisticRegression(C=strength, max_iter=most_iterations)
     with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore", UserWarning)  # of as many classes as rows
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(features, codes, sample_weight=weights)
-    stopped = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    if stopped and most_iterations == MOST_ITERATIONS:
+    if caught and most_iterations == MOST_ITERATIONS:
         warnings.warn(
             f"The linear probe that the head begins with did not converge in {most_iterations} "
             "iterations; the training goes on from where it is.",
