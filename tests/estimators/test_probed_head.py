@@ -124,6 +124,18 @@ def test_a_regression_is_not_calibrated(tiny_bert):
     assert 990 < model.predict(TEXTS).mean() < 1010
 
 
+@pytest.mark.parametrize("init", ["probe", "random"])
+def test_more_classes_than_updates_and_classes_of_one_text(tiny_bert, init):
+    texts = [
+        f"{a} {b}" for a in "cat dog mat film good".split() for b in "a the sat on bad".split()
+    ]
+    labels = [f"class {n}" for n in range(len(texts))]
+    options = {**QUICK, "max_epochs": 1, "train_batch_size": 25}
+    model = BertClassifier(tiny_bert, init=init, pooling="mean", **options).fit(texts, labels)
+    assert model.predict_proba(texts).shape == (25, 25)
+    assert model.score(texts, labels) > (0.8 if init == "probe" else 0)
+
+
 class TestTagger:
     def test_with_no_epoch_it_is_the_probe(self, tiny_bert):
         model = BertTokenClassifier(tiny_bert, max_epochs=0, random_state=0).fit(SENTENCES, TAGS)
