@@ -52,7 +52,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         max_length: int | None = None,
         max_epochs: int = 3,
         min_steps: int = 200,
-        learning_rate: float = 5e-5,
+        learning_rate: float | str = 5e-5,
         weight_decay: float = 0.01,
         warmup_fraction: float = 0.1,
         layer_decay: float = 1.0,
@@ -128,7 +128,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             validate = (
                 None if unseen is None else partial(self._validate, encoder, task, unseen, held_out)
             )
-            recipe = self._recipe(seed)
+            recipe = self._recipe(seed, encoder)
             n_epochs = recipe.n_epochs(len(rows))
             callbacks = FitCallbacks(self, n_epochs, partial(_attributes, encoder, tokenizer), data)
             with training_bar(n_epochs * len(encodings.lengths), self.verbose) as progress:
@@ -290,11 +290,14 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
                     setattr(config, name, float(self.dropout))
         return config
 
-    def _recipe(self, seed: int) -> Recipe:
+    def _resolve_learning_rate(self, encoder: Encoder) -> float:
+        return float(self.learning_rate)
+
+    def _recipe(self, seed: int, encoder: Encoder) -> Recipe:
         return Recipe(
             max_epochs=int(self.max_epochs),
             min_steps=int(self.min_steps),
-            learning_rate=float(self.learning_rate),
+            learning_rate=self._resolve_learning_rate(encoder),
             weight_decay=float(self.weight_decay),
             warmup_fraction=float(self.warmup_fraction),
             layer_decay=float(self.layer_decay),

@@ -51,10 +51,11 @@ def number(least: float, most: float = math.inf, *, open_ends: str = "", or_else
 
     ``open_ends`` names the ends that are not included: "least", "most" or "both".
     """
+    has_other = not isinstance(or_else, numbers.Real)
     with_least, with_most = open_ends not in ("least", "both"), open_ends not in ("most", "both")
 
     def accepts(value: Any) -> bool:
-        if or_else is None and value is None:
+        if has_other and one_of(or_else).accepts(value):
             return True
         if not isinstance(value, numbers.Real) or isinstance(value, bool):
             return False
@@ -66,7 +67,7 @@ def number(least: float, most: float = math.inf, *, open_ends: str = "", or_else
     span = f"a number {'from' if with_least else 'above'} {least}"
     if most < math.inf:
         span += f" {'to' if with_most else 'to below'} {most}"
-    return Rule(accepts, f"None or {span}" if or_else is None else span)
+    return Rule(accepts, f"{or_else!r} or {span}" if has_other else span)
 
 
 TRUE_OR_FALSE = Rule(lambda value: isinstance(value, bool | np.bool_), "True or False")

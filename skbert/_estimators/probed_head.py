@@ -81,7 +81,7 @@ class ProbedHead(FineTunedEstimator):
         )
         soften(getattr(*place), temperature)
 
-    def _recipe(self, seed: int) -> Recipe:
+    def _recipe(self, seed: int, encoder: Encoder) -> Recipe:
         if self.max_epochs == 0 and self.init == "random":
             raise ParameterError(
                 'max_epochs=0 with init="random" leaves a random head. Use init="probe", or '
@@ -89,4 +89,4 @@ class ProbedHead(FineTunedEstimator):
             )
         rate = self.head_learning_rate
         rate = None if rate is None else float(rate)
-        return replace(super()._recipe(seed), head_learning_rate=rate)
+        return replace(super()._recipe(seed, encoder), head_learning_rate=rate)
