@@ -35,6 +35,7 @@ from skbert._training.loop import train
 from skbert._training.optimization import Recipe
 from skbert._training.pooled_model import readable_part
 from skbert._training.tasks import Task
+from skbert._training.weight_mixing import mixed_with_first
 
 
 class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
@@ -124,14 +125,17 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             del earlier
             self.max_length_ = self._resolve_max_length(encoder, earlier_length)
             encodings, unseen = self._encode_rows(task, encoder, rows, held_out)
-            head = self._begin_head(task, encoder, encodings, rows, seed) if is_new else None
+            is_probe = is_new and self._begin_head(task, encoder, encodings, rows, seed)
             validate = (
                 None if unseen is None else partial(self._validate, encoder, task, unseen, held_out)
             )
             recipe = self._recipe(seed, encoder)
             n_epochs = recipe.n_epochs(len(rows))
             callbacks = FitCallbacks(self, n_epochs, partial(_attributes, encoder, tokenizer), data)
-            with training_bar(n_epochs * len(encodings.lengths), self.verbose) as progress:
+            with (
+                mixed_with_first(encoder.model, self._mixing if is_probe else 1.0),
+                training_bar(n_epochs * len(encodings.lengths), self.verbose) as progress,
+            ):
                 history = train(
                     encoder,
                     encodings,
@@ -143,8 +147,6 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
                     callback=callbacks,
                     progress=progress,
                 )
-            if head is not None:
-                self._mix_weights(task, encoder, head)
             if unseen is not None:
                 self._calibrate(task, encoder, unseen, held_out)
         self._keep(state_of(encoder.model, tokenizer), history)
@@ -160,12 +162,14 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         encodings: Encodings,
         rows: NDArray[np.int64],
         seed: int,
-    ) -> dict[str, torch.Tensor] | None:
-        """Give the new head better weights than random ones, where the estimator can: these."""
-        return None
+    ) -> bool:
+        """Give the new head better weights than random ones; return whether that was done."""
+        return False
 
-    def _mix_weights(self, task: Task, encoder: Encoder, head: dict[str, torch.Tensor]) -> None:
-        """Mix the trained weights with those that the training began with."""
+    @property
+    def _mixing(self) -> float:
+        """How far the weights go from a head's that is a probe to where the training takes them."""
+        return 1.0
 
     def _calibrate(
         self, task: Task, encoder: Encoder, unseen: Encodings, held_out: NDArray[np.int64]

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from skbert._estimators.fine_tuned import FineTunedEstimator
@@ -20,7 +19,6 @@ from skbert._training.calibration import best_temperature, soften
 from skbert._training.optimization import Recipe
 from skbert._training.probe import (
     begin_with,
-    head_weights,
     output_layer,
     without_output_layer,
 )
@@ -46,10 +44,10 @@ class ProbedHead(FineTunedEstimator):
         encodings: Encodings,
         rows: NDArray[np.int64],
         seed: int,
-    ) -> dict[str, torch.Tensor] | None:
+    ) -> bool:
         place = output_layer(encoder.model, len(task.config["id2label"]))
         if self.init != "probe" or place is None:
-            return None
+            return False
         chosen = task.rows_of_probe(rows, seed)
         if len(chosen) < len(rows):
             encodings = task.encode(encoder, chosen, self._reading())
@@ -57,10 +55,10 @@ class ProbedHead(FineTunedEstimator):
             features = self._features(task, encoder, encodings, chosen)
         layer = getattr(*place)
         if features.shape[1] != layer.in_features:
-            return None
+            return False
         probe = task.probe(features, encodings, chosen, seed)
         begin_with(layer, probe if self.max_epochs > 0 else probe.sharpened())
-        return head_weights(encoder.model)
+        return True
 
     def _features(
         self, task: Any, encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64]

@@ -31,7 +31,6 @@ from skbert._models.vector_steps import NORMALIZE
 from skbert._texts.windows import Encodings
 from skbert._training.pooled_model import PooledModel, logits_of_vectors, pooled_from_weights
 from skbert._training.tasks import Task
-from skbert._training.weight_mixing import mix_weights
 
 # pooling_ where the head is the model's own.
 OWN_HEAD = "head"
@@ -258,13 +257,10 @@ class TextEstimator(ProbedHead):
             cache=self.cache,
         )
 
-    def _mix_weights(self, task: Task, encoder: Encoder, head: dict[str, torch.Tensor]) -> None:
-        # An own head's layers begin at random: half of the way to them is nowhere.
-        if self._poolings is None or self.weight_mixing == 1 or self.max_epochs == 0:
-            return
-        # Read again, for a copy beside the optimizer's would need its memory.
-        first, _ = self._load_trainable(task, None, torch.device("cpu"), torch.float32)
-        mix_weights(encoder.model, {**first.model.state_dict(), **head}, self.weight_mixing)
+    @property
+    def _mixing(self) -> float:
+        # An own head's layers begin at random: half of the way from them is nowhere.
+        return 1.0 if self._poolings is None else float(self.weight_mixing)
 
     def _model_of(self, config: Any, weights: dict[str, torch.Tensor]) -> Any:
         if self._poolings is None:

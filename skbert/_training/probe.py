@@ -295,13 +295,3 @@ def begin_with(layer: nn.Linear, probe: Probe) -> None:
     layer.weight.copy_(torch.from_numpy(probe.weight))
     if layer.bias is not None:
         layer.bias.copy_(torch.from_numpy(probe.bias))
-
-
-def head_weights(model: Any) -> dict[str, torch.Tensor]:
-    """Copy the weights of a model's head, under their names in its state."""
-    inside = model.base_model_prefix + "."
-    return {
-        name: weight.clone()
-        for name, weight in model.state_dict().items()
-        if not name.startswith(inside)
-    }

@@ -7,26 +7,47 @@ https://arxiv.org/abs/2109.01903).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+NUMBERS_AT_A_TIME = 2**20
 
-@torch.no_grad()
-def mix_weights(model: Any, first: Mapping[str, Tensor], share: float) -> None:
-    """Move a model's weights back to that share of the way from the first weights, in place.
+
+@contextmanager
+def mixed_with_first(model: Any, share: float) -> Iterator[None]:
+    """Let the weights go that share of the way only that they go in the block.
+
+    The first weights wait in a temporary file: beside the optimizer's numbers, a copy in memory
+    would be the peak of a fit.
 
     Parameters
     ----------
     model : torch.nn.Module
-        As the training left it.
-    first : mapping of str to tensor
-        The weights that it began with, under the names of ``model.state_dict()``.
+        Its parameters of the block's beginning are there at its end.
     share : float
-        1 leaves the model as it is.
+        1 leaves the weights as the block leaves them.
     """
-    for name, weight in model.state_dict().items():
-        if weight.is_floating_point():
-            weight.lerp_(first[name].to(weight.device, weight.dtype), 1 - share)
+    if share == 1:
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        for part in _parts(model):
+            part.cpu().numpy().tofile(file)
+        yield
+        file.seek(0)
+        for part in _parts(model):
+            first = torch.from_numpy(np.fromfile(file, np.float32, len(part)))
+            part.lerp_(first.to(part.device), 1 - share)
+
+
+def _parts(model: Any) -> Iterator[Tensor]:
+    """Yield the trained weights, flat, in parts that are small beside the whole."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            yield from parameter.detach().view(-1).split(NUMBERS_AT_A_TIME)
