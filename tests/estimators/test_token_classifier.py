@@ -394,7 +394,7 @@ def test_weights_equal_those_of_a_plain_loop(tiny_bert, checkpoints, packed):
     options = {**QUICK, "max_length": 9, "dropout": 0.0, "device": "cpu"}
     sentences = many_sentences(30, 14)
     labels = [rule(sentence) for sentence in sentences]
-    fitted = BertTokenClassifier(tiny_bert, **options).fit(sentences, labels)
+    fitted = BertTokenClassifier(tiny_bert, init="random", **options).fit(sentences, labels)
     expected, losses = plain_loop(
         tiny_bert, sentences, labels, {**options, "tokenizer": checkpoints["bio"]}
     )
@@ -457,7 +457,8 @@ def test_early_stopping_keeps_the_epoch_with_the_best_score(tiny_bert):
 
 
 def test_warm_start_continues(tiny_bert):
-    fitted = BertTokenClassifier(tiny_bert, **{**QUICK, "max_epochs": 8}).fit(X, Y)
+    recipe = {**QUICK, "max_epochs": 8}
+    fitted = BertTokenClassifier(tiny_bert, init="random", **recipe).fit(X, Y)
     first, last = fitted.loss_curve_[0], fitted.loss_curve_[-1]
     assert last < 0.8 * first
     assert fitted.set_params(warm_start=True).fit(X, Y).loss_curve_[0] < 0.9 * first
@@ -841,7 +842,7 @@ def test_a_label_that_may_mean_outside_is_warned_of(tiny_bert, tmp_path):
 def test_numbers_as_labels_with_their_own_outside(tiny_bert):
     sentences = [sentence for sentence in X if sentence] * 2
     labels = [[int(word == "cat") for word in sentence] for sentence in sentences]
-    fitted = BertTokenClassifier(tiny_bert, outside=0, **SURE).fit(sentences, labels)
+    fitted = BertTokenClassifier(tiny_bert, outside=0, init="random", **SURE).fit(sentences, labels)
     (found,) = fitted.predict_entities(["the cat ."])
     assert [(entity.text, entity.label) for entity in found] == [("cat", "1")]
 
