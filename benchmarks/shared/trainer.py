@@ -24,6 +24,14 @@ def is_available():
     return importlib.util.find_spec("accelerate") is not None
 
 
+# The Trainer's heads are the model's own, and begin at random.
+HEADS = {
+    "BertClassifier": {"pooling": "head", "init": "random"},
+    "BertRegressor": {"pooling": "head", "init": "random"},
+    "BertTokenClassifier": {"init": "random"},
+}
+
+
 @dataclass(frozen=True)
 class Task:
     """A task as our estimator and as transformers know it, by the names of their classes.
@@ -39,8 +47,7 @@ class Task:
 
     def ours(self, folder, recipe, seed=0):
         """Return our estimator, set up as the Trainer is: with the model's own, random head."""
-        of_texts = self.estimator in ("BertClassifier", "BertRegressor")
-        head = {"pooling": "head", "init": "random"} if of_texts else {}
+        head = HEADS.get(self.estimator, {})
         return getattr(skbert, self.estimator)(
             str(folder),
             **head,
