@@ -89,8 +89,10 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         Least number of updates of the weights. On small data, the usual three epochs are too few
         updates for a good and stable result [1]_, so more epochs are run. 0 to run just
         `max_epochs`.
-    learning_rate : float, default=5e-5
-        Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0.
+    learning_rate : float or "auto", default="auto"
+        Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0. "auto" is
+        5e-5, the usual rate of BERT-base, for a hidden size of 384 or more, and more for a smaller
+        model: by the square of the ratio, 2e-4 at most.
     head_learning_rate : float, default=None
         Highest step size of the head; by default that of the rest.
     weight_mixing : float, default=0.7
@@ -238,7 +240,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         stride: int | None = None,
         max_epochs: int = 3,
         min_steps: int = 200,
-        learning_rate: float = 5e-5,
+        learning_rate: float | str = "auto",
         head_learning_rate: float | None = None,
         weight_mixing: float = 0.7,
         weight_decay: float = 0.01,

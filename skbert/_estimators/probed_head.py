@@ -24,16 +24,22 @@ from skbert._training.probe import (
 )
 from skbert._training.tasks import Task
 
+# That of BERT-base (Devlin et al. 2019), and the most that "auto" makes of it for small models.
+USUAL_RATE, HIGHEST_RATE = 5e-5, 2e-4
+
 
 class ProbedHead(FineTunedEstimator):
-    """Base class of the estimators with `init` and `head_learning_rate`."""
+    """Base class of the estimators with `init`, `head_learning_rate` and a rate that is "auto"."""
 
     _rules: ClassVar[Mapping[str, Rule]] = {
         **FineTunedEstimator._rules,
         "max_epochs": whole_number(0, or_else=0),
         "init": one_of("probe", "random"),
+        "learning_rate": number(0, open_ends="least", or_else="auto"),
         "head_learning_rate": number(0, open_ends="least", or_else=None),
     }
+    # The hidden size from which on the usual rate is high enough.
+    _size_of_usual_rate: ClassVar[int]
     init: str
     head_learning_rate: float | None
 
@@ -78,6 +84,12 @@ class ProbedHead(FineTunedEstimator):
             lambda softened: task.evaluate(softened, unseen, held_out)[1], logits
         )
         soften(getattr(*place), temperature)
+
+    def _resolve_learning_rate(self, encoder: Encoder) -> float:
+        if self.learning_rate != "auto":
+            return float(self.learning_rate)
+        ratio = max(1.0, self._size_of_usual_rate / encoder.hidden_size)
+        return min(HIGHEST_RATE, USUAL_RATE * ratio**2)
 
     def _recipe(self, seed: int, encoder: Encoder) -> Recipe:
         if self.max_epochs == 0 and self.init == "random":

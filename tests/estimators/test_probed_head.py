@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -134,6 +135,32 @@ def test_more_classes_than_updates_and_classes_of_one_text(tiny_bert, init):
     model = BertClassifier(tiny_bert, init=init, pooling="mean", **options).fit(texts, labels)
     assert model.predict_proba(texts).shape == (25, 25)
     assert model.score(texts, labels) > (0.8 if init == "probe" else 0)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "size", "rate"),
+    [
+        (BertTokenClassifier, 768, 5e-5),
+        (BertTokenClassifier, 512, 1.125e-4),
+        (BertTokenClassifier, 384, 2e-4),
+        (BertTokenClassifier, 1024, 5e-5),
+        (BertClassifier, 768, 5e-5),
+        (BertRegressor, 384, 5e-5),
+        (BertClassifier, 256, 1.125e-4),
+        (BertRegressor, 32, 2e-4),
+    ],
+)
+def test_auto_is_a_rate_for_the_models_size(estimator, size, rate):
+    encoder = SimpleNamespace(hidden_size=size)
+    assert estimator()._resolve_learning_rate(encoder) == pytest.approx(rate)
+    assert estimator(learning_rate=1e-3)._resolve_learning_rate(encoder) == 1e-3
+
+
+def test_the_rate_is_used_and_in_the_history(tiny_bert):
+    options = {**QUICK, "max_epochs": 4, "warmup_fraction": 0.0, "train_batch_size": 10}
+    del options["learning_rate"]
+    model = BertClassifier(tiny_bert, **options).fit(TEXTS, LABELS)
+    assert 0.7 * 2e-4 < model.history_[0]["learning_rate"] < 2e-4
 
 
 class TestTagger:

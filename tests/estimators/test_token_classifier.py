@@ -7,7 +7,6 @@ import math
 import pickle
 from contextlib import redirect_stderr
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import joblib
@@ -845,15 +844,6 @@ def test_numbers_as_labels_with_their_own_outside(tiny_bert):
     fitted = BertTokenClassifier(tiny_bert, outside=0, init="random", **SURE).fit(sentences, labels)
     (found,) = fitted.predict_entities(["the cat ."])
     assert [(entity.text, entity.label) for entity in found] == [("cat", "1")]
-
-
-@pytest.mark.parametrize(
-    ("size", "rate"), [(768, 5e-5), (384, 2e-4), (32, 2e-4), (1024, 2.8125e-5)]
-)
-def test_auto_is_a_rate_for_the_models_size(size, rate):
-    encoder = SimpleNamespace(hidden_size=size)
-    assert BertTokenClassifier()._resolve_learning_rate(encoder) == pytest.approx(rate)
-    assert BertTokenClassifier(learning_rate=1e-3)._resolve_learning_rate(encoder) == 1e-3
 
 
 @pytest.mark.parametrize("rate", [0, -1e-5, "fast", None, True])
