@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -125,7 +125,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             del earlier
             self.max_length_ = self._resolve_max_length(encoder, earlier_length)
             encodings, unseen = self._encode_rows(task, encoder, rows, held_out)
-            is_probe = is_new and self._begin_head(task, encoder, encodings, rows, seed)
+            set_out = self._begin_head(task, encoder, encodings, rows, seed) if is_new else None
             validate = (
                 None if unseen is None else partial(self._validate, encoder, task, unseen, held_out)
             )
@@ -133,9 +133,11 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             n_epochs = recipe.n_epochs(len(rows))
             callbacks = FitCallbacks(self, n_epochs, partial(_attributes, encoder, tokenizer), data)
             with (
-                mixed_with_first(encoder.model, self._mixing if is_probe else 1.0),
+                mixed_with_first(encoder.model, 1.0 if set_out is None else self._mixing),
                 training_bar(n_epochs * len(encodings.lengths), self.verbose) as progress,
             ):
+                if set_out is not None and n_epochs > 0:
+                    set_out()
                 history = train(
                     encoder,
                     encodings,
@@ -162,9 +164,15 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         encodings: Encodings,
         rows: NDArray[np.int64],
         seed: int,
-    ) -> bool:
-        """Give the new head better weights than random ones; return whether that was done."""
-        return False
+    ) -> Callable[[], None] | None:
+        """Give the new head the best weights that need no training, where the estimator can.
+
+        Returns
+        -------
+        set_out : callable or None
+            Gives it those that a training begins with; None where the head is left at random.
+        """
+        return None
 
     @property
     def _mixing(self) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,10 +51,10 @@ class ProbedHead(FineTunedEstimator):
         encodings: Encodings,
         rows: NDArray[np.int64],
         seed: int,
-    ) -> bool:
+    ) -> Callable[[], None] | None:
         place = output_layer(encoder.model, len(task.config["id2label"]))
         if self.init != "probe" or place is None:
-            return False
+            return None
         chosen = task.rows_of_probe(rows, seed)
         if len(chosen) < len(rows):
             encodings = task.encode(encoder, chosen, self._reading())
@@ -61,10 +62,10 @@ class ProbedHead(FineTunedEstimator):
             features = self._features(task, encoder, encodings, chosen)
         layer = getattr(*place)
         if features.shape[1] != layer.in_features:
-            return False
+            return None
         probe = task.probe(features, encodings, chosen, seed)
-        begin_with(layer, probe if self.max_epochs > 0 else probe.sharpened())
-        return True
+        begin_with(layer, probe.sharpened())
+        return partial(begin_with, layer, probe)
 
     def _features(
         self, task: Any, encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64]
