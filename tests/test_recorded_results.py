@@ -51,7 +51,7 @@ def trained(model: str) -> dict[str, np.ndarray]:
     classifier = BertClassifier(model, init="random", **TRAINING).fit(TEXTS, LABELS)
     words = [text.split() for text in TEXTS]
     tags = [[word[0] for word in sentence] for sentence in words]
-    tagger = BertTokenClassifier(model, **TRAINING).fit(words, tags)
+    tagger = BertTokenClassifier(model, init="random", **TRAINING).fit(words, tags)
     questions = [("where is it ?", text) for text in TEXTS]
     answerer = BertQuestionAnswerer(model, max_length=32, stride=4, **TRAINING)
     answers = answerer.fit(questions, [text.split()[0] for text in TEXTS]).predict_answers(
