@@ -44,6 +44,14 @@ class ProbedHead(FineTunedEstimator):
     init: str
     head_learning_rate: float | None
 
+    def _check_params(self) -> None:
+        super()._check_params()
+        if self.max_epochs == 0 and self.init == "random":
+            raise ParameterError(
+                'max_epochs=0 with init="random" leaves a random head. Use init="probe", or '
+                "max_epochs of at least 1."
+            )
+
     def _begin_head(
         self,
         task: Any,
@@ -93,11 +101,6 @@ class ProbedHead(FineTunedEstimator):
         return min(HIGHEST_RATE, USUAL_RATE * ratio**2)
 
     def _recipe(self, seed: int, encoder: Encoder) -> Recipe:
-        if self.max_epochs == 0 and self.init == "random":
-            raise ParameterError(
-                'max_epochs=0 with init="random" leaves a random head. Use init="probe", or '
-                "max_epochs of at least 1."
-            )
         rate = self.head_learning_rate
         rate = None if rate is None else float(rate)
         return replace(super()._recipe(seed, encoder), head_learning_rate=rate)

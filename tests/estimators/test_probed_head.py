@@ -173,9 +173,10 @@ class TestTagger:
             np.vstack(model.predict_proba(SENTENCES)), np.vstack(again.predict_proba(SENTENCES))
         )
 
-    def test_no_epoch_of_a_random_head(self, tiny_bert):
+    def test_no_epoch_of_a_random_head(self):
+        """Said before a model is looked for."""
         with pytest.raises(ParameterError, match='init="random" leaves a random head'):
-            BertTokenClassifier(tiny_bert, init="random", max_epochs=0).fit(SENTENCES, TAGS)
+            BertTokenClassifier("nowhere", init="random", max_epochs=0).fit(SENTENCES, TAGS)
 
     def test_of_many_words_some_are_enough(self, tiny_bert, monkeypatch):
         monkeypatch.setattr("skbert._training.word_task.MOST_ROWS", 60)
