@@ -8,7 +8,7 @@ https://arxiv.org/abs/2210.07316).
 import random
 
 import numpy as np
-from shared import data
+from shared import data, labelled
 from shared.peers import skbert_embedder
 from shared.report import print_verdict
 from sklearn.linear_model import LogisticRegression
@@ -21,8 +21,7 @@ WITHIN = 1.0
 def measure(options):
     """Return accuracies, in points, of ten draws."""
     embed = skbert_embedder(options.folder)
-    train = data.columns(data.read("banking77_train.csv"), "text", "category")
-    test = data.columns(data.read("banking77_test.csv"), "text", "category")
+    train, test = labelled.banking(None, data.SEED)
     vectors, test_vectors = embed(train[0]), embed(test[0])
     classes, codes = np.unique(train[1], return_inverse=True)
     accuracies = []

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from fine_tuning.quality import pair_features
+from fine_tuning.quality import logits_in_input_order, pair_features
 from fine_tuning.training import TASK
 from scipy.special import softmax
 from seqeval.metrics import f1_score
 from shared import labelled, trainer
-from shared.peers import padded, run_loop
 from shared.report import machine, print_rows, print_verdict
+from shared.training import TRAINER
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeCV
@@ -40,7 +40,7 @@ N_BINS = 15  # of the calibration error, as Guo et al. 2017, https://arxiv.org/a
 SETFIT_ITERATIONS, SETFIT_MOST_TEXTS = 20, 800
 BELOW_SIMPLE, BELOW_SETFIT, ABOVE_ON_AVERAGE, TIMES_SETFIT = -0.5, -0.5, 2.0, 10.0
 UNSET, NAMES, PROBE = "unset", "label_texts", "probe"
-FROZEN, TFIDF, SETFIT, TRAINER = "frozen", "TF-IDF", "SetFit", "Trainer"
+FROZEN, TFIDF, SETFIT = "frozen", "TF-IDF", "SetFit"
 CONTENDERS = (FROZEN, TFIDF, PROBE, UNSET, NAMES, SETFIT, TRAINER)
 
 
@@ -114,9 +114,9 @@ def _cell(figures, key, form):
 def _print_verdicts(results):
     gains = []
     for name, of_row in results.items():
-        simple = [of_row[peer]["score"][0] for peer in (FROZEN, TFIDF) if peer in of_row]
-        if simple and UNSET in of_row:
-            gains.append(of_row[UNSET]["score"][0] - max(simple))
+        best = _better_simple(of_row)
+        if best and UNSET in of_row:
+            gains.append(of_row[UNSET]["score"][0] - of_row[best]["score"][0])
             said = f"points above the better of {FROZEN} and {TFIDF} ({name})"
             print_verdict(said, gains[-1], at_least=BELOW_SIMPLE)
         if SETFIT in of_row:
@@ -132,11 +132,16 @@ def _print_verdicts(results):
 def summarize(results):
     """Yield lines of the summary: ours unset beside the better of the simple pipelines."""
     for name, of_row in results.items():
-        simple = {peer: of_row[peer]["score"][0] for peer in (FROZEN, TFIDF) if peer in of_row}
-        if simple and UNSET in of_row:
-            best = max(simple, key=simple.get)
-            ours = of_row[UNSET]["score"][0]
-            yield (f"score, {name}", f"{ours:.1f}", best, f"{simple[best]:.1f}", "")
+        best = _better_simple(of_row)
+        if best and UNSET in of_row:
+            ours, theirs = (of_row[contender]["score"][0] for contender in (UNSET, best))
+            yield (f"score, {name}", f"{ours:.1f}", best, f"{theirs:.1f}", "")
+
+
+def _better_simple(of_row):
+    """Return the name of the simple pipeline with the better score, or None."""
+    simple = [peer for peer in (FROZEN, TFIDF) if peer in of_row]
+    return max(simple, key=lambda peer: of_row[peer]["score"][0], default=None)
 
 
 def _measure_draw(name, row, seed, contenders, folder, file, run):
@@ -291,11 +296,7 @@ def _fit_trainer(folder, X, y, seed):
     classes = np.array(sorted(set(y)))
 
     def predict(X, y):
-        def encode(part):
-            return padded(tokenizer, part)
-
-        logits = run_loop(model, X, encode, lambda output, _: output.logits)
-        odds = softmax(np.stack([row.numpy() for row in logits]).astype(float), axis=1)
+        odds = softmax(logits_in_input_order(tokenizer, model, X).astype(float), axis=1)
         right = classes[odds.argmax(1)] == np.array(y)
         return {"score": float(right.mean()), **of_probabilities(odds, classes, y)}
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import torch
 from fine_tuning.training import TASK
 from shared import data
 from shared.peers import padded, run_loop
@@ -67,10 +68,7 @@ def _measure_set(train, test, recipe, options):
         return classifier.score(texts, labels)
 
     def score_trainer(tokenizer, model):
-        def encode(part):
-            return padded(tokenizer, part)
-
-        codes = run_loop(model, texts, encode, lambda output, _: output.logits.argmax(1).tolist())
+        codes = logits_in_input_order(tokenizer, model, texts).argmax(1)
         return float((classes[codes] == np.array(labels)).mean())
 
     with_dropout = {**recipe, "dropout": DROPOUT}
@@ -82,6 +80,15 @@ def _measure_set(train, test, recipe, options):
         "frozen": _frozen(options.folder, train, test),
         "tfidf": _tfidf(train, test),
     }
+
+
+def logits_in_input_order(tokenizer, model, texts):
+    """Return what transformers' classifier gives for texts or pairs, with a plain loop."""
+
+    def encode(part):
+        return padded(tokenizer, part)
+
+    return torch.stack(run_loop(model, texts, encode, lambda output, _: output.logits)).numpy()
 
 
 def _frozen(folder, train, test):

@@ -89,11 +89,24 @@ def banking(*, a_class=10, n_test=1_000):
     train, test = read("banking77_train.csv"), read("banking77_test.csv")
     draw = random.Random(SEED)
     if a_class is not None:
-        classes = sorted({row["category"] for row in train})
-        of_class = {name: [row for row in train if row["category"] == name] for name in classes}
-        train = [row for rows in of_class.values() for row in draw.sample(rows, a_class)]
+        train = few_a_class(train, a_class, draw)
         test = draw.sample(test, n_test)
     return [columns(rows, "text", "category") for rows in (_shuffled(train, draw), test)]
+
+
+def few_a_class(rows, n_rows, draw):
+    """Draw so many rows of each of BANKING77's classes."""
+    return [
+        row for some in by_class(rows, "category").values() for row in draw.sample(some, n_rows)
+    ]
+
+
+def by_class(rows, label):
+    """Return the rows of each class, by its name, in the order of the names."""
+    of_class = {name: [] for name in sorted({row[label] for row in rows})}
+    for row in rows:
+        of_class[row[label]].append(row)
+    return of_class
 
 
 def frequent_intents(n_classes):

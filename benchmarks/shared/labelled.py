@@ -15,11 +15,7 @@ def banking(a_class, seed):
     train, test = data.read("banking77_train.csv"), data.read("banking77_test.csv")
     if a_class is None:
         return data.columns(train, "text", "category"), data.columns(test, "text", "category")
-    draw = random.Random(seed)
-    of_class = {}
-    for row in train:
-        of_class.setdefault(row["category"], []).append(row)
-    rows = [row for name in sorted(of_class) for row in draw.sample(of_class[name], a_class)]
+    rows = data.few_a_class(train, a_class, random.Random(seed))
     test = random.Random(data.SEED).sample(test, N_TEST)
     return data.columns(rows, "text", "category"), data.columns(test, "text", "category")
 
@@ -90,9 +86,7 @@ def _drawn(rows, n_rows, seed, text, label, *, stratify=True):
 
 def _spread_classes(rows, label):
     """Order rows so that each beginning holds the classes in their shares."""
-    of_class = {}
-    for row in rows:
-        of_class.setdefault(row[label], []).append(row)
+    of_class = data.by_class(rows, label)
     places = [
         ((position + 0.5) / len(some), name, position)
         for name, some in of_class.items()

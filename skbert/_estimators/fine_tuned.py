@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,7 +36,6 @@ from skbert._training.loop import train
 from skbert._training.optimization import Recipe
 from skbert._training.pooled_model import readable_part
 from skbert._training.tasks import Task
-from skbert._training.weight_mixing import mixed_with_first
 
 
 class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
@@ -125,30 +125,27 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             del earlier
             self.max_length_ = self._resolve_max_length(encoder, earlier_length)
             encodings, unseen = self._encode_rows(task, encoder, rows, held_out)
-            set_out = self._begin_head(task, encoder, encodings, rows, seed) if is_new else None
             validate = (
                 None if unseen is None else partial(self._validate, encoder, task, unseen, held_out)
             )
             recipe = self._recipe(seed, encoder)
             n_epochs = recipe.n_epochs(len(rows))
-            callbacks = FitCallbacks(self, n_epochs, partial(_attributes, encoder, tokenizer), data)
-            with (
-                mixed_with_first(encoder.model, 1.0 if set_out is None else self._mixing),
-                training_bar(n_epochs * len(encodings.lengths), self.verbose) as progress,
-            ):
-                if set_out is not None and n_epochs > 0:
-                    set_out()
-                history = train(
-                    encoder,
-                    encodings,
-                    task.objective(encodings, rows, device),
-                    recipe,
-                    validate=validate,
-                    unseen=unseen,
-                    n_skipped=self._n_skipped(encoder),
-                    callback=callbacks,
-                    progress=progress,
-                )
+            begun = self._begun_head(task, encoder, encodings, rows, seed)
+            with begun if is_new else nullcontext():
+                attributes = partial(_attributes, encoder, tokenizer)
+                callbacks = FitCallbacks(self, n_epochs, attributes, data)
+                with training_bar(n_epochs * len(encodings.lengths), self.verbose) as progress:
+                    history = train(
+                        encoder,
+                        encodings,
+                        task.objective(encodings, rows, device),
+                        recipe,
+                        validate=validate,
+                        unseen=unseen,
+                        n_skipped=self._n_skipped(encoder),
+                        callback=callbacks,
+                        progress=progress,
+                    )
             if unseen is not None:
                 self._calibrate(task, encoder, unseen, held_out)
         self._keep(state_of(encoder.model, tokenizer), history)
@@ -157,27 +154,16 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         self._encoder = self._load_fitted()
         callbacks.on_fit_end()
 
-    def _begin_head(
+    def _begun_head(
         self,
         task: Any,
         encoder: Encoder,
         encodings: Encodings,
         rows: NDArray[np.int64],
         seed: int,
-    ) -> Callable[[], None] | None:
-        """Give the new head the best weights that need no training, where the estimator can.
-
-        Returns
-        -------
-        set_out : callable or None
-            Gives it those that a training begins with; None where the head is left at random.
-        """
-        return None
-
-    @property
-    def _mixing(self) -> float:
-        """How far the weights go from a head's that is a probe to where the training takes them."""
-        return 1.0
+    ) -> AbstractContextManager[None]:
+        """Begin a new head, for the training in the block, better than at random, where it can."""
+        return nullcontext()
 
     def _calibrate(
         self, task: Task, encoder: Encoder, unseen: Encodings, held_out: NDArray[np.int64]

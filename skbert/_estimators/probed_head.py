@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from skbert._estimators.fine_tuned import FineTunedEstimator
 from skbert._estimators.parameters import Rule, number, one_of, whole_number
@@ -18,12 +19,9 @@ from skbert._models.encoder import Encoder
 from skbert._texts.windows import Encodings
 from skbert._training.calibration import best_temperature, soften
 from skbert._training.optimization import Recipe
-from skbert._training.probe import (
-    begin_with,
-    output_layer,
-    without_output_layer,
-)
+from skbert._training.probe import Probe, begin_with, output_layer, without_output_layer
 from skbert._training.tasks import Task
+from skbert._training.weight_mixing import mixed_with_first
 
 # That of BERT-base (Devlin et al. 2019), and the most that "auto" makes of it for small models.
 USUAL_RATE, HIGHEST_RATE = 5e-5, 2e-4
@@ -52,28 +50,54 @@ class ProbedHead(FineTunedEstimator):
                 "max_epochs of at least 1."
             )
 
-    def _begin_head(
+    @contextmanager
+    def _begun_head(
         self,
         task: Any,
         encoder: Encoder,
         encodings: Encodings,
         rows: NDArray[np.int64],
         seed: int,
-    ) -> Callable[[], None] | None:
+    ) -> Iterator[None]:
         place = output_layer(encoder.model, len(task.config["id2label"]))
-        if self.init != "probe" or place is None:
-            return None
+        probe = None
+        if self.init == "probe" and place is not None:
+            probe = self._probe(task, encoder, encodings, rows, seed, place)
+        if place is None or probe is None:
+            yield
+            return
+        layer = getattr(*place)
+        begin_with(layer, probe.sharpened())
+        if self.max_epochs == 0:
+            yield
+            return
+        with mixed_with_first(encoder.model, self._mixing):
+            begin_with(layer, probe)
+            yield
+
+    @property
+    def _mixing(self) -> float:
+        """How far the weights go from the probe's to where the training takes them."""
+        return 1.0
+
+    def _probe(
+        self,
+        task: Any,
+        encoder: Encoder,
+        encodings: Encodings,
+        rows: NDArray[np.int64],
+        seed: int,
+        place: tuple[nn.Module, str],
+    ) -> Probe | None:
+        """Fit a probe; None where what the output layer reads is not one vector a row."""
         chosen = task.rows_of_probe(rows, seed)
         if len(chosen) < len(rows):
             encodings = task.encode(encoder, chosen, self._reading())
         with without_output_layer(*place), autocast(encoder.device, encoder.dtype):
             features = self._features(task, encoder, encodings, chosen)
-        layer = getattr(*place)
-        if features.shape[1] != layer.in_features:
+        if features.shape[1] != getattr(*place).in_features:
             return None
-        probe = task.probe(features, encodings, chosen, seed)
-        begin_with(layer, probe.sharpened())
-        return partial(begin_with, layer, probe)
+        return task.probe(features, encodings, chosen, seed)
 
     def _features(
         self, task: Any, encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64]

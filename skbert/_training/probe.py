@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -27,13 +26,12 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from skbert._exceptions import stacklevel_of_caller
+from skbert._training.calibration import best_factor
 
 # Inverse strengths of the penalty that are tried, for features that are about as large as 1.
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 # Where no class has two rows there is nothing to compare them on.
 DEFAULT_STRENGTH = 0.3
-# Logits are sharpened by at most so much.
-MOST_SHARPENING = 20.0
 N_FOLDS = 3
 # The strength is chosen on at most so many rows; it hardly changes with their number.
 MOST_ROWS_OF_CHOICE = 1_500
@@ -185,11 +183,7 @@ def _best_sharpening(parts: list[_HeldOut]) -> tuple[float, float]:
     """
     even = 1 / max(1, sum(len(part.codes) for part in parts))
 
-    def loss(log_factor: float) -> float:
-        return sum(_log_loss(part, float(np.exp(log_factor)), even) for part in parts)
-
-    found = minimize_scalar(loss, bounds=(0.0, np.log(MOST_SHARPENING)), method="bounded")
-    return float(np.exp(found.x)), float(found.fun)
+    return best_factor(lambda factor: sum(_log_loss(part, factor, even) for part in parts))
 
 
 def _log_loss(part: _HeldOut, factor: float, even: float) -> float:
@@ -219,10 +213,8 @@ def _held_out_logits(
     """Return the logits of the rows in ``test`` whose class is in ``train``."""
     known, local = np.unique(codes[train], return_inverse=True)
     test = test[np.isin(codes[test], known)]
-    if len(known) < 2:
-        test = test[:0]
-    if not len(test):
-        return _HeldOut(np.empty((0, len(known))), test, weights[test])
+    if len(known) < 2 or not len(test):
+        return _HeldOut(np.empty((0, len(known))), test[:0], weights[:0])
     weight, bias = _fit_logistic(
         features[train], local, weights[train], strength, len(known), MOST_ITERATIONS_OF_CHOICE
     )

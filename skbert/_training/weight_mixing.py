@@ -36,7 +36,7 @@ def mixed_with_first(model: Any, share: float) -> Iterator[None]:
     if share == 1:
         yield
         return
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(prefix="skbert-") as file:
         for part in _parts(model):
             part.cpu().numpy().tofile(file)
         yield

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 TEXTS = ["a good film", "a bad film", "the cat sat", "the dog sat on the mat"] * 10
 LABELS = ["film", "film", "animal", "animal"] * 10
+DISTINCT = [f"{a} {b}" for a in "cat dog mat film good".split() for b in "a the sat on bad".split()]
 SENTENCES = [text.split() for text in TEXTS]
 TAGS = [["noun" if len(word) == 3 else "other" for word in words] for words in SENTENCES]
 QUICK = {"max_epochs": 2, "min_steps": 0, "learning_rate": 1e-3, "random_state": 0}
@@ -97,10 +98,7 @@ def test_a_share_that_is_none(tiny_bert, share):
 def test_held_out_rows_calibrate(tiny_bert, kind):
     """Of labels drawn by chance no probability is sure after the training, but before it is."""
     rng = np.random.default_rng(0)
-    texts = [
-        f"{a} {b}" for a in "cat dog mat film good".split() for b in "a the sat on bad".split()
-    ]
-    texts = texts * 8
+    texts = DISTINCT * 8
     y = rng.integers(0, 2, len(texts))
     options = {"early_stopping": True, "validation_fraction": 0.4, **QUICK, "max_epochs": 12}
     options["n_epochs_no_change"] = 12
@@ -127,14 +125,11 @@ def test_a_regression_is_not_calibrated(tiny_bert):
 
 @pytest.mark.parametrize("init", ["probe", "random"])
 def test_more_classes_than_updates_and_classes_of_one_text(tiny_bert, init):
-    texts = [
-        f"{a} {b}" for a in "cat dog mat film good".split() for b in "a the sat on bad".split()
-    ]
-    labels = [f"class {n}" for n in range(len(texts))]
+    labels = [f"class {n}" for n in range(len(DISTINCT))]
     options = {**QUICK, "max_epochs": 1, "train_batch_size": 25}
-    model = BertClassifier(tiny_bert, init=init, pooling="mean", **options).fit(texts, labels)
-    assert model.predict_proba(texts).shape == (25, 25)
-    assert model.score(texts, labels) > (0.8 if init == "probe" else 0)
+    model = BertClassifier(tiny_bert, init=init, pooling="mean", **options).fit(DISTINCT, labels)
+    assert model.predict_proba(DISTINCT).shape == (25, 25)
+    assert model.score(DISTINCT, labels) > (0.8 if init == "probe" else 0)
 
 
 @pytest.mark.parametrize(
