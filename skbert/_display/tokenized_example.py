@@ -16,6 +16,7 @@ from skbert._estimators.embedder import BertEmbedder
 from skbert._estimators.question_answerer import BertQuestionAnswerer
 from skbert._estimators.regressor import BertRegressor
 from skbert._estimators.token_classifier import BertTokenClassifier
+from skbert._estimators.text_estimator import BI_ENCODER, CROSS_ENCODER
 from skbert._estimators.trained import SHORTEN
 from skbert._exceptions import InputError, ParameterError
 from skbert._texts.encoding import TextTokenizer
@@ -132,6 +133,12 @@ def _tokenize_text(estimator: Any, X: Any) -> TokenizedExample:
     clean = estimator._check_X(X, reset=False)
     texts = Texts(clean[0]) if isinstance(estimator, BertEmbedder) else clean
     _check_one(len(texts))
+    if texts.are_pairs and estimator.pair_mode_ == BI_ENCODER:
+        raise ParameterError(
+            f"estimator has pair_mode_={BI_ENCODER!r}: it reads the texts of a pair each by itself, "
+            "and one reading is explained. Fit with "
+            f"pair_mode={CROSS_ENCODER!r} to see both texts together."
+        )
     tokenizer = estimator._loaded().tokenizer
     encodings, _ = encodings_with_offsets(estimator, tokenizer, texts)
     sequences = token_sequences(encodings, tokenizer)

@@ -35,6 +35,7 @@ from skbert._training.freezing import freeze_parameters
 from skbert._training.loop import train
 from skbert._training.optimization import Recipe
 from skbert._training.pooled_model import readable_part
+from skbert._training.readers import n_rows
 from skbert._training.tasks import Task
 
 
@@ -129,12 +130,13 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
                 None if unseen is None else partial(self._validate, encoder, task, unseen, held_out)
             )
             recipe = self._recipe(seed, encoder)
-            n_epochs = recipe.n_epochs(len(rows))
+            n_read = n_rows(encoder, encodings)
+            n_epochs = recipe.n_epochs(n_read)
             begun = self._begun_head(task, encoder, encodings, rows, seed)
             with begun if is_new else nullcontext():
                 attributes = partial(_attributes, encoder, tokenizer)
                 callbacks = FitCallbacks(self, n_epochs, attributes, data)
-                with training_bar(n_epochs * len(encodings.lengths), self.verbose) as progress:
+                with training_bar(n_epochs * n_read, self.verbose) as progress:
                     history = train(
                         encoder,
                         encodings,

@@ -43,8 +43,13 @@ class BertRegressor(RegressorMixin, TextEstimator):
         What the head reads: a pooling of the token vectors, as `BertEmbedder` has them ("mean",
         "cls", "max", ...), or "head" for the model's own classification head. "auto" is the
         pooling that a sentence encoder was trained with, and the own head of any other
-        checkpoint, and for pairs of texts. A head on a pooling is a linear layer on the pooled
+        checkpoint, and of a cross-encoder. A head on a pooling is a linear layer on the pooled
         vector, scaled to equal length.
+    pair_mode : {"auto", "cross-encoder", "bi-encoder"}, default="auto"
+        How pairs are read. A "cross-encoder" reads both texts together; a "bi-encoder" reads each
+        by itself, and its head reads what the pooled vectors u and v say of each other,
+        (u, v, |u - v|, u * v) [6]_. "auto" is a bi-encoder for a sentence encoder and at most 1,000
+        pairs, or windows, and else a cross-encoder.
     init : {"probe", "random"}, default="probe"
         How the new head begins: as a ridge regression of what the frozen
         encoder gives, its penalty chosen by cross-validation [4]_, or with random weights.
@@ -141,6 +146,8 @@ class BertRegressor(RegressorMixin, TextEstimator):
         Most tokens that are read of a text.
     pooling_ : str or tuple of str
         What the head reads; what "auto" became.
+    pair_mode_ : str or None
+        How pairs are read; what "auto" became. None where `X` held single texts.
     prompt_ : str
         The text before each text; "" for none.
     checkpoint_ : Checkpoint
@@ -175,6 +182,8 @@ class BertRegressor(RegressorMixin, TextEstimator):
        Out-of-Distribution", https://arxiv.org/abs/2202.10054
     .. [5] Wortsman et al. (2022), "Robust Fine-tuning of Zero-shot Models" (WiSE-FT),
        https://arxiv.org/abs/2109.01903
+    .. [6] Conneau et al. (2017), "Supervised Learning of Universal Sentence Representations"
+       (InferSent), https://arxiv.org/abs/1705.02364
 
     Examples
     --------

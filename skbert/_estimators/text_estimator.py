@@ -23,7 +23,13 @@ from skbert._inference.pooling import POOLINGS
 from skbert._models.checkpoint import DEFAULT_MODEL, find_checkpoint
 from skbert._models.encoder import Encoder
 from skbert._models.loading import load_encoder_model, reset_head
-from skbert._models.sentence_layout import read_dense, write_sentence_layout
+from skbert._models.sentence_layout import (
+    can_express,
+    read_dense,
+    read_head,
+    write_head,
+    write_sentence_layout,
+)
 from skbert._models.sentence_settings import own_prompt
 from skbert._models.sentence_transformers import own_modules, own_pooling
 from skbert._models.state import ModelState
@@ -34,26 +40,33 @@ from skbert._training.tasks import Task
 
 # pooling_ where the head is the model's own.
 OWN_HEAD = "head"
+# How pairs are read: both texts in one window, or each by itself.
+CROSS_ENCODER, BI_ENCODER = "cross-encoder", "bi-encoder"
+# Up to so many pairs, what a sentence encoder knows of each text is worth more than what it can
+# learn of reading both together.
+MOST_PAIRS_APART = 1_000
 
 
 class TextEstimator(ProbedHead):
     """Base class of `BertClassifier` and `BertRegressor`.
 
     ``pooling_`` says what the head reads: a pooling, several, or "head" where it is the model's
-    own, which reads what it likes.
+    own, which reads what it likes. ``pair_mode_`` says how pairs are read; None for single texts.
     """
 
     _rules: ClassVar[Mapping[str, Rule]] = {
         **ProbedHead._rules,
         **READING_RULES,
         "pooling": one_of("auto", *POOLINGS, OWN_HEAD),
+        "pair_mode": one_of("auto", CROSS_ENCODER, BI_ENCODER),
         "weight_mixing": number(0, 1, open_ends="least"),
         "cache": BertEmbedder._rules["cache"],
     }
     # MiniLM (384) learns texts as well at 5e-5 as at 1e-4; a model of 128 needs 2e-4.
     _size_of_usual_rate: ClassVar[int] = 384
-    _continued: ClassVar[tuple[str, ...]] = ("checkpoint_", "pooling_", "prompt_")
+    _continued: ClassVar[tuple[str, ...]] = ("checkpoint_", "pooling_", "pair_mode_", "prompt_")
     pooling_: str | tuple[str, ...]
+    pair_mode_: str | None
     prompt_: str
     _include_prompt: bool
 
@@ -63,6 +76,7 @@ class TextEstimator(ProbedHead):
         *,
         revision: str | None = None,
         pooling: str = "auto",
+        pair_mode: str = "auto",
         init: str = "probe",
         cache: str | Path | EmbeddingCache | None = None,
         prompt: str | None = "auto",
@@ -120,6 +134,7 @@ class TextEstimator(ProbedHead):
             verbose=verbose,
         )
         self.pooling = pooling
+        self.pair_mode = pair_mode
         self.init = init
         self.cache = cache
         self.head_learning_rate = head_learning_rate
@@ -135,7 +150,17 @@ class TextEstimator(ProbedHead):
             return None
         return (self.pooling_,) if isinstance(self.pooling_, str) else self.pooling_
 
+    @property
+    def _reads_apart(self) -> bool:
+        return self.pair_mode_ == BI_ENCODER
+
+    @property
+    def _is_dense_step(self) -> bool:
+        """Whether sentence-transformers has the pooled head, as a step behind the pooling."""
+        return not self._reads_apart and can_express(self._poolings or ())
+
     def _new_model(self, folder: Path, config: Any, task: Task) -> Any:
+        self.pair_mode_ = self._resolve_pair_mode(folder, len(task.weights))
         self.pooling_ = self._resolve_pooling(folder)
         is_own_head = self._poolings is None
         self.prompt_ = self._resolve_prompt(folder)
@@ -145,32 +170,49 @@ class TextEstimator(ProbedHead):
         encoder = load_encoder_model(folder, torch.float32, self._configured(config, task))
         if "pooler" in self._poolings and getattr(encoder, "pooler", None) is None:
             raise self._no_pooler()
-        model = PooledModel(encoder, self._poolings)
+        model = PooledModel(encoder, self._poolings, in_pairs=self._reads_apart)
         reset_head(model)
         return model
 
+    def _resolve_pair_mode(self, folder: Path, n_rows: int) -> str | None:
+        if not self._reads_pairs:
+            return None
+        if self.pair_mode == BI_ENCODER and self.pooling == OWN_HEAD:
+            raise ParameterError(
+                f"pair_mode={BI_ENCODER!r} reads each text of a pair by itself, and "
+                f"pooling={OWN_HEAD!r} is one head on both. Use a pooling such as "
+                f'"mean", or pair_mode={CROSS_ENCODER!r}.'
+            )
+        if self.pair_mode != "auto":
+            return self.pair_mode
+        # Windows, too, are of single texts.
+        is_apart = self.overflow == "windows" or n_rows <= MOST_PAIRS_APART
+        is_encoder = self.pooling == "auto" and bool(own_modules(folder))
+        return BI_ENCODER if is_apart and is_encoder else CROSS_ENCODER
+
     def _resolve_pooling(self, folder: Path) -> str | tuple[str, ...]:
         pooling: str | tuple[str, ...] = self.pooling
+        is_cross = self.pair_mode_ == CROSS_ENCODER
         if pooling == "auto":
-            is_encoder = bool(own_modules(folder))
-            names = own_pooling(folder).names if is_encoder and not self._reads_pairs else ()
+            is_encoder = bool(own_modules(folder)) or self._reads_apart
+            names = own_pooling(folder).names if is_encoder and not is_cross else ()
             pooling = OWN_HEAD if not names else names[0] if len(names) == 1 else names
-        if self.overflow == "windows" and (pooling == OWN_HEAD or self._reads_pairs):
-            what = (
-                "pairs are read whole or cut off"
-                if self._reads_pairs
-                else (f"the own head of {self.model!r} reads one window")
+        if self.overflow == "windows" and (pooling == OWN_HEAD or is_cross):
+            what, remedy = (
+                ("a cross-encoder reads pairs whole or cut off", f"pair_mode={BI_ENCODER!r}")
+                if is_cross
+                else (f"the own head of {self.model!r} reads one window", 'a pooling such as "mean"')
             )
             raise ParameterError(
-                f'overflow="windows": {what}. Use overflow="truncate" or, for texts, a pooling '
-                'such as "mean".'
+                f'overflow="windows": {what}. Use overflow="truncate", or {remedy}.'
             )
         return pooling
 
     def _resolve_prompt(self, folder: Path) -> str:
         if self.prompt != "auto":
             return self.prompt or ""
-        return "" if self._poolings is None or self._reads_pairs else own_prompt(folder).text
+        is_cross = self.pair_mode_ == CROSS_ENCODER
+        return "" if self._poolings is None or is_cross else own_prompt(folder).text
 
     def _resolve_max_length(self, encoder: Encoder, default: int | None = None) -> int:
         chosen = super()._resolve_max_length(encoder, default)
@@ -185,6 +227,11 @@ class TextEstimator(ProbedHead):
                 f"warm_start=True continues a fit whose head reads pooling {self.pooling_!r}, but "
                 f"pooling={self.pooling!r} was asked for. Use that one, or warm_start=False."
             )
+        if earlier is not None and self.pair_mode not in ("auto", self.pair_mode_ or "auto"):
+            raise InputError(
+                f"warm_start=True continues the fit of a {self.pair_mode_}, but "
+                f"pair_mode={self.pair_mode!r} was asked for. Use that one, or warm_start=False."
+            )
         return earlier
 
     def _reading(self) -> Reading:
@@ -193,6 +240,7 @@ class TextEstimator(ProbedHead):
             self.overflow,
             None if self.stride is None else int(self.stride),
             self.prompt_,
+            self._reads_apart,
         )
 
     def _settings(self, encoder: Encoder) -> Settings:
@@ -230,14 +278,16 @@ class TextEstimator(ProbedHead):
     def _features(
         self, task: Any, encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        if self.cache is None or self._poolings is None or task.texts.are_pairs:
+        is_cross = self.pair_mode_ == CROSS_ENCODER
+        if self.cache is None or self._poolings is None or is_cross:
             return super()._features(task, encoder, encodings, rows)
         folder, _ = find_checkpoint(str(self.model), self.revision)
         kinds = {module.kind for module in own_modules(folder)}
         # The default embedder's entries, where its vectors have the direction of the pooled ones.
         is_own = self.pooling == "auto" and kinds <= {"Transformer", "Pooling", NORMALIZE}
         names = ("auto",) if is_own else self._poolings
-        texts = task.texts.take(rows).first
+        rows_read = task.texts.take(rows)
+        texts = rows_read.apart().first if self._reads_apart else rows_read.first
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TruncationWarning)  # said already
             vectors = [self._embedder(name).fit_transform(texts) for name in names]
@@ -267,20 +317,26 @@ class TextEstimator(ProbedHead):
     def _model_of(self, config: Any, weights: dict[str, torch.Tensor]) -> Any:
         if self._poolings is None:
             return super()._model_of(config, weights)
-        return pooled_from_weights(config, weights, self._poolings)
+        return pooled_from_weights(config, weights, self._poolings, in_pairs=self._reads_apart)
 
     def _load_trained(
         self, folder: Path, config: Any, extras: Mapping[str, Any]
     ) -> tuple[Any, set[str]]:
         pooling = extras.get("pooling", OWN_HEAD)
         self.pooling_ = pooling if isinstance(pooling, str) else tuple(pooling)
+        of_pairs = CROSS_ENCODER if extras.get("reads_pairs") else None
+        self.pair_mode_ = extras.get("pair_mode", of_pairs)
         self.prompt_ = extras.get("prompt", "")
         self._include_prompt = extras.get("include_prompt", True)
         if self._poolings is None:
             return super()._load_trained(folder, config, extras)
-        model = PooledModel(load_encoder_model(folder, "auto", config), self._poolings)
-        weight, bias = read_dense(folder)  # of vectors of length 1
-        model.head.load_state_dict({"weight": weight / model.length, "bias": bias})
+        encoder = load_encoder_model(folder, "auto", config)
+        model = PooledModel(encoder, self._poolings, in_pairs=self._reads_apart)
+        if self._is_dense_step:
+            weight, bias = read_dense(folder)  # of vectors of length 1
+            model.head.load_state_dict({"weight": weight / model.length, "bias": bias})
+        else:
+            model.head.load_state_dict(read_head(folder))
         return model, set()
 
     def _write_model(self, model: Any, folder: Path) -> None:
@@ -288,11 +344,16 @@ class TextEstimator(ProbedHead):
             super()._write_model(model, folder)
             return
         model.encoder.save_pretrained(folder)
+        weight, bias = model.head.weight.detach(), model.head.bias.detach()
+        if not self._is_dense_step:
+            write_head(folder, weight, bias)
+        if not can_express(self._poolings):
+            return
         write_sentence_layout(
             folder,
             poolings=self._poolings,
-            weight=model.head.weight.detach() * model.length,
-            bias=model.head.bias.detach(),
+            size=model.encoder.config.hidden_size,
+            dense=(weight * model.length, bias) if self._is_dense_step else None,
             max_length=self.max_length_,
             prompt=self.prompt_,
             include_prompt=self._include_prompt,
@@ -302,6 +363,7 @@ class TextEstimator(ProbedHead):
         return {
             **super()._extras(),
             "pooling": self.pooling_ if isinstance(self.pooling_, str) else list(self.pooling_),
+            "pair_mode": self.pair_mode_,
             "prompt": self.prompt_,
             "include_prompt": self._include_prompt,
         }

@@ -182,11 +182,10 @@ class TrainedEstimator(BertEstimator):
         self._check_params()
         texts = self._check_X(X, reset=False)
         encoder = self._loaded()
+        reading = self._reading()
         logits, lost = [], []
-        with progress_bar(len(texts), "text", self.verbose) as bar:
-            for encodings in encoded_texts(
-                encoder.tokenizer, texts, self._reading(), encoder.device
-            ):
+        with progress_bar(len(texts) * reading.n_texts_a_row, "text", self.verbose) as bar:
+            for encodings in encoded_texts(encoder.tokenizer, texts, reading, encoder.device):
                 bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
                 lost.append(encodings.lost_tokens)
                 logits.append(self._run(encoder, encodings, bar.update))

@@ -36,12 +36,20 @@ class Reading:
         As `TextTokenizer.encode` takes them; pairs are truncated, or refused with "error".
     prompt : str
         Text that is put before each text, or before the first text of each pair.
+    pairs_apart : bool
+        Whether the two texts of a pair are read each by itself, one behind the other.
     """
 
     max_length: int
     overflow: str = "truncate"
     stride: int | None = None
     prompt: str = ""
+    pairs_apart: bool = False
+
+    @property
+    def n_texts_a_row(self) -> int:
+        """How many texts of the encodings are one row of X."""
+        return 2 if self.pairs_apart else 1
 
 
 def prefetch(
@@ -79,7 +87,7 @@ def encoded_texts(
     numbers = np.arange(len(texts)) if positions is None else positions
 
     def encode(part: slice) -> Encodings:
-        chunk = texts.take(part)
+        chunk = texts.take(part).apart() if reading.pairs_apart else texts.take(part)
         first = [prompt + text for text in chunk.first] if prompt else chunk.first
         if chunk.second is None:
             return tokenizer.encode(
@@ -87,7 +95,7 @@ def encoded_texts(
                 max_length=length,
                 overflow=reading.overflow,
                 stride=reading.stride,
-                positions=numbers[part],
+                positions=np.repeat(numbers[part], reading.n_texts_a_row),
             )
         encodings = encode_pairs(tokenizer, first, chunk.second, max_length=length)
         if reading.overflow == "error":

@@ -1,6 +1,7 @@
 """A pooled head in sentence-transformers' layout: Transformer, Pooling, Normalize, Dense.
 
-``SentenceTransformer(folder).encode(texts)`` then gives the head's outputs.
+``SentenceTransformer(folder).encode(texts)`` then gives the head's outputs. A head that this layout
+has no step for, as that of pairs, is a file of its own.
 """
 
 from __future__ import annotations
@@ -14,19 +15,26 @@ import torch
 
 from skbert._exceptions import CheckpointError
 from skbert._models.device import forked_generator
+from skbert._models.foreign import checkpoint_errors
 from skbert._models.modules import read_modules
 from skbert._models.sentence_transformers import POOLING_FLAGS, POOLING_MODES
 from skbert._models.vector_steps import STEPS
 
 KINDS = ("Transformer", "Pooling", "Normalize", "Dense")
+OWN_FILE = "head/model.safetensors"
+
+
+def can_express(poolings: Sequence[str]) -> bool:
+    """Return whether sentence-transformers has all of these poolings."""
+    return set(poolings) <= set(POOLING_MODES.values())
 
 
 def write_sentence_layout(
     folder: Path,
     *,
     poolings: Sequence[str],
-    weight: torch.Tensor,
-    bias: torch.Tensor,
+    size: int,
+    dense: tuple[torch.Tensor, torch.Tensor] | None,
     max_length: int,
     prompt: str,
     include_prompt: bool,
@@ -39,8 +47,10 @@ def write_sentence_layout(
         With the transformer's files.
     poolings : sequence of str
         Keys of POOLINGS, whose vectors are put together in sentence-transformers' order.
-    weight, bias : Tensor, shape (n_outputs, n_features) and (n_outputs,)
-        The head on vectors of length 1.
+    size : int
+        Features of a token vector.
+    dense : tuple of Tensor, shape (n_outputs, n_features) and (n_outputs,), or None
+        Weight and bias of the head on vectors of length 1; None for vectors without a head.
     max_length : int
         Tokens that are read of a text.
     prompt : str
@@ -48,8 +58,7 @@ def write_sentence_layout(
     include_prompt : bool
         Whether its tokens are pooled.
     """
-    from safetensors.torch import save_file
-
+    kinds = KINDS[: KINDS.index("Normalize")] if dense is None else KINDS
     modules = [
         {
             "idx": number,
@@ -57,9 +66,8 @@ def write_sentence_layout(
             "path": "" if number == 0 else f"{number}_{kind}",
             "type": f"sentence_transformers.models.{kind}",
         }
-        for number, kind in enumerate(KINDS)
+        for number, kind in enumerate(kinds)
     ]
-    n_outputs, n_features = weight.shape
     modes = {ours: theirs for theirs, ours in POOLING_MODES.items()}
     names = [modes[name] for name in poolings]
     files: dict[str, Any] = {
@@ -70,24 +78,59 @@ def write_sentence_layout(
             "default_prompt_name": "skbert" if prompt else None,
         },
         "1_Pooling/config.json": {
-            "word_embedding_dimension": n_features // len(names),
+            "word_embedding_dimension": size,
             **{flag: mode in names for flag, mode in POOLING_FLAGS.items()},
             "include_prompt": include_prompt,
         },
-        "3_Dense/config.json": {
-            "in_features": n_features,
-            "out_features": n_outputs,
-            "bias": True,
-            "activation_function": "torch.nn.modules.linear.Identity",
-        },
     }
     for name, content in files.items():
-        file = folder / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        _write_json(folder / name, content)
+    if dense is not None:
+        _write_dense(folder, *dense)
+
+
+def _write_dense(folder: Path, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    from safetensors.torch import save_file
+
+    settings = {
+        "in_features": weight.shape[1],
+        "out_features": weight.shape[0],
+        "bias": True,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    _write_json(folder / "3_Dense" / "config.json", settings)
     (folder / "2_Normalize").mkdir(exist_ok=True)
-    dense = {"linear.weight": weight.contiguous(), "linear.bias": bias.contiguous()}
-    save_file(dense, folder / "3_Dense" / "model.safetensors")
+    tensors = {"linear.weight": weight.contiguous(), "linear.bias": bias.contiguous()}
+    save_file(tensors, folder / "3_Dense" / "model.safetensors")
+
+
+def _write_json(file: Path, content: Any) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def write_head(folder: Path, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    """Write a head that sentence-transformers has no step for."""
+    from safetensors.torch import save_file
+
+    file = folder / OWN_FILE
+    file.parent.mkdir(exist_ok=True)
+    save_file({"weight": weight.contiguous(), "bias": bias.contiguous()}, file)
+
+
+def read_head(folder: Path) -> dict[str, torch.Tensor]:
+    """Return weight and bias of the head that `write_head` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not there, or damaged.
+    """
+    from safetensors.torch import load_file
+
+    file = folder / OWN_FILE
+    with checkpoint_errors(f"{file} cannot be read", "Put an intact copy there."):
+        return {name: tensor.float() for name, tensor in load_file(file).items()}
 
 
 def read_dense(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:

@@ -41,6 +41,12 @@ class Texts:
         """Return whether each row holds two texts."""
         return self.second is not None
 
+    def apart(self) -> Texts:
+        """Return the texts of pairs as single ones, the two of a pair behind each other."""
+        assert self.second is not None
+        rows = zip(self.first, self.second, strict=True)
+        return Texts([text for row in rows for text in row])
+
     def take(self, rows: NDArray[np.int64] | slice) -> Texts:
         """Return some of the rows."""
         chosen = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()

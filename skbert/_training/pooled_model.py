@@ -1,4 +1,4 @@
-"""An encoder with a linear head on the pooled vector of each text, to be trained.
+"""An encoder with a linear head on the pooled vector of each text, or of both of a pair.
 
 Letters: n texts, F features of a pooled vector, K outputs.
 """
@@ -17,6 +17,10 @@ from torch.nn import functional
 from skbert._models.loading import model_from_weights
 
 
+# Features of a pair for each of a text.
+N_OF_PAIR = 4
+
+
 class PooledModel(nn.Module):
     """An encoder and a linear layer; to the training it is a transformers model with a head.
 
@@ -30,6 +34,10 @@ class PooledModel(nn.Module):
         Without a head.
     poolings : tuple of str
         Keys of POOLINGS, whose vectors are put together.
+    in_pairs : bool, default=False
+        Whether each two texts, one behind the other, are a row. The head then reads what their
+        vectors u and v say of each other, (u, v, |u - v|, u * v), as InferSent's (Conneau et al.
+        2017, https://arxiv.org/abs/1705.02364).
 
     Notes
     -----
@@ -38,12 +46,14 @@ class PooledModel(nn.Module):
 
     base_model_prefix = "encoder"
 
-    def __init__(self, encoder: Any, poolings: tuple[str, ...]) -> None:
+    def __init__(self, encoder: Any, poolings: tuple[str, ...], *, in_pairs: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
         self.poolings = poolings
+        self.in_pairs = in_pairs
         n_features = encoder.config.hidden_size * len(poolings)
         self.length = n_features**0.5
+        n_features *= N_OF_PAIR if in_pairs else 1
         # Not torch's random weights, which would be drawn from the caller's generator.
         n_outputs = encoder.config.num_labels
         self.head = nn.utils.skip_init(nn.Linear, n_features, n_outputs)  # type: ignore[no-untyped-call]
@@ -53,8 +63,9 @@ class PooledModel(nn.Module):
         return self.encoder(**inputs)
 
     def logits(self, vectors: Tensor) -> Tensor:
-        """Map pooled vectors (n, F) to logits (n, K)."""
-        return self.head(functional.normalize(vectors.float(), dim=-1) * self.length)
+        """Map pooled vectors (n, F) to logits (n, K), or (n / 2, K) of pairs."""
+        scaled = functional.normalize(vectors.float(), dim=-1) * self.length
+        return self.head(of_pairs(scaled) if self.in_pairs else scaled)
 
     @property
     def config(self) -> Any:
@@ -84,9 +95,15 @@ class PooledModel(nn.Module):
         self.encoder.set_attn_implementation(name)
 
 
+def of_pairs(vectors: Tensor) -> Tensor:
+    """Map vectors (n, F), of which each two are a pair, to what they say of it, (n / 2, 4 F)."""
+    first, second = vectors[0::2], vectors[1::2]
+    return torch.cat([first, second, (first - second).abs(), first * second], dim=-1)
+
+
 @torch.inference_mode()
 def logits_of_vectors(model: PooledModel, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Map pooled vectors (n, F) to logits (n, K)."""
+    """Map pooled vectors (n, F) to logits, as `PooledModel.logits`."""
     tensor = torch.from_numpy(vectors).to(next(model.encoder.parameters()).device)
     return model.logits(tensor).float().cpu().numpy()
 
@@ -97,7 +114,11 @@ def readable_part(model: Any) -> Any:
 
 
 def pooled_from_weights(
-    config: Any, weights: Mapping[str, Tensor], poolings: tuple[str, ...]
+    config: Any,
+    weights: Mapping[str, Tensor],
+    poolings: tuple[str, ...],
+    *,
+    in_pairs: bool = False,
 ) -> PooledModel:
     """Build the model around weights; the encoder's are shared, not copied."""
     prefix = PooledModel.base_model_prefix + "."
@@ -106,7 +127,8 @@ def pooled_from_weights(
         for name, tensor in weights.items()
         if name.startswith(prefix)
     }
-    model = PooledModel(model_from_weights(config, inside, "AutoModel"), poolings)
+    encoder = model_from_weights(config, inside, "AutoModel")
+    model = PooledModel(encoder, poolings, in_pairs=in_pairs)
     head = {
         name.removeprefix("head."): tensor.float()
         for name, tensor in weights.items()

@@ -42,6 +42,17 @@ class Reader(Protocol):
         """Return the logits of some rows, one row, or one row a token, after another."""
 
 
+def n_rows(encoder: Encoder, encodings: Encodings) -> int:
+    """Return the number of rows that a reader has."""
+    if isinstance(encoder.model, PooledModel):
+        return len(encodings.lost_tokens) // _n_texts_a_row(encoder.model)
+    return len(encodings.lengths)
+
+
+def _n_texts_a_row(model: PooledModel) -> int:
+    return 2 if model.in_pairs else 1
+
+
 def make_reader(encoder: Encoder, encodings: Encodings, n_skipped: int = 0) -> Reader:
     """Return the reader that a model needs: a pooled head reads whole texts."""
     if isinstance(encoder.model, PooledModel):
@@ -79,12 +90,15 @@ class WindowReader:
 
 
 class TextReader:
-    """Rows are texts of one window or several, and the head reads their pooled vectors."""
+    """Rows are texts of one window or several, or pairs; the head reads their pooled vectors."""
 
     def __init__(self, encoder: Encoder, encodings: Encodings, n_skipped: int) -> None:
         self.encoder, self.encodings, self.n_skipped = encoder, encodings, n_skipped
         self.frozen = FrozenLayers(encoder, encodings)
-        self.lengths = np.add.reduceat(encodings.lengths, encodings.text_bounds[:-1])
+        # Windows of row r: row_bounds[r] to row_bounds[r + 1].
+        self.n_texts_a_row = _n_texts_a_row(encoder.model)
+        self.row_bounds = encodings.text_bounds[:: self.n_texts_a_row]
+        self.lengths = np.add.reduceat(encodings.lengths, self.row_bounds[:-1])
         self.states = HiddenStates((encoder.n_layers,), pooler="pooler" in encoder.model.poolings)
         self.poolings = [POOLINGS[name] for name in encoder.model.poolings]
         self.places = TokenPlaces(encodings.owned, first_places(encodings), n_skipped)
@@ -94,9 +108,10 @@ class TextReader:
         with _device.autocast(self.encoder.device, self.encoder.dtype):
             return self.encoder.model.logits(self._vectors(rows)).float()
 
-    def _vectors(self, texts: NDArray[np.int64]) -> Tensor:
-        """Return the pooled vectors of some texts, (n, F)."""
+    def _vectors(self, rows: NDArray[np.int64]) -> Tensor:
+        """Return the pooled vectors of the texts of some rows, (n, F)."""
         encoder, encodings, bounds = self.encoder, self.encodings, self.encodings.text_bounds
+        texts = (rows[:, None] * self.n_texts_a_row + np.arange(self.n_texts_a_row)).ravel()
         windows = np.concatenate([np.arange(bounds[text], bounds[text + 1]) for text in texts])
         lengths = encodings.lengths[windows]
         order = np.argsort(-lengths, kind="stable")  # equal lengths side by side
