@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,7 @@ from skbert._estimators.classifier import BertClassifier
 from skbert._estimators.embedder import BertEmbedder
 from skbert._estimators.regressor import BertRegressor
 from skbert._estimators.trained import SHORTEN
-from skbert._exceptions import ParameterError
+from skbert._exceptions import InputError, ParameterError
 from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._optional import import_optional
 from skbert._texts.encoding import TextTokenizer
@@ -72,7 +73,7 @@ def inspect_tokens(
         - ``window``: window of that text, from 0;
         - ``token``, ``id``: the word piece and its number in the vocabulary;
         - ``sequence``: 0 for tokens of a text or of the first text of a pair, 1 for those of the
-          second one, -1 for special tokens and padding;
+          second one, also where the two are read apart, -1 for special tokens and padding;
         - ``segment``: the segment id that the model reads: for BERT 1 from the second text of a
           pair on, else 0; always 0 for models that tell no segments apart;
         - ``attention_mask``: 1 for tokens, 0 for padding;
@@ -115,7 +116,8 @@ def inspect_tokens(
     tokenizer = estimator._loaded().tokenizer
     encodings, alternative = encodings_with_offsets(estimator, tokenizer, clean)
     warn_of_truncation(encodings.lost_tokens, estimator.max_length_, alternative)
-    return pd.DataFrame(_rows(encodings, tokenizer, padding), columns=COLUMNS)
+    rows = _rows(encodings, tokenizer, padding, len(encodings.lost_tokens) // len(clean))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _reader(
@@ -132,9 +134,7 @@ def _reader(
                 f"{type(model).__name__}, whose own settings are used. Set it there and fit "
                 "again, or pass the model's name."
             )
-        if isinstance(model, BertClassifier | BertRegressor):
-            return model, model._check_X(texts, reset=False)
-        return model, Texts(model._check_X(texts, reset=False)[0])
+        return model, read_texts(model, texts)
     clean = check_texts_or_pairs(texts)
     if clean.second is not None and settings["overflow"] != "truncate":
         raise ParameterError(
@@ -144,23 +144,60 @@ def _reader(
     return BertEmbedder(model, **settings).fit(clean.first), clean
 
 
+def read_texts(estimator: BertEmbedder | BertClassifier | BertRegressor, X: Any) -> Texts:
+    """Return the texts, or pairs, of what a fitted estimator reads.
+
+    Raises
+    ------
+    InputError
+        If it reads something else, or several columns of texts one by one.
+    """
+    if not isinstance(estimator, BertEmbedder):
+        texts: Texts = estimator._check_X(X, reset=False)
+        return texts
+    columns = estimator._check_X(X, reset=False)
+    if columns.n_columns > 1:
+        raise InputError(
+            f"X has {columns.n_columns} columns of text, each of which is read by itself. Show one "
+            "column, with an estimator that was fitted on one."
+        )
+    return Texts(columns.texts)
+
+
 def encodings_with_offsets(
     estimator: BertEmbedder | BertClassifier | BertRegressor, tokenizer: TextTokenizer, texts: Texts
 ) -> tuple[Encodings, str]:
     """Tokenize with offsets; also give what a warning of truncation may advise."""
-    limit = estimator.max_length_
-    if texts.second is not None:
-        pairs = encode_pairs(
-            tokenizer, texts.first, texts.second, max_length=limit, with_offsets=True
+    if isinstance(estimator, BertEmbedder):
+        reading, advice = estimator._settings().reading, READ_WHOLE
+    else:
+        reading, advice = estimator._reading(), SHORTEN
+    if reading.pairs_apart:
+        texts = texts.apart()
+    if texts.second is None:
+        return reading.encode(tokenizer, texts.first, with_offsets=True), advice
+    # Pairs shown by a model's name are read as a classifier reads them, without a prompt.
+    prompt = "" if isinstance(estimator, BertEmbedder) else reading.prompt
+    pairs = encode_pairs(
+        tokenizer,
+        [prompt + text for text in texts.first],
+        texts.second,
+        max_length=reading.max_length,
+        with_offsets=True,
+    )
+    if prompt:
+        assert pairs.offsets is not None
+        assert pairs.sequences is not None
+        moved = np.maximum(pairs.offsets - len(prompt), 0)
+        pairs = replace(
+            pairs, offsets=np.where(pairs.sequences[:, None] == 0, moved, pairs.offsets)
         )
-        return pairs, SHORTEN
-    if isinstance(estimator, BertClassifier | BertRegressor):
-        return tokenizer.encode(texts.first, max_length=limit, with_offsets=True), SHORTEN
-    settings = estimator._settings()
-    return settings.encode(tokenizer, texts.first, with_offsets=True), READ_WHOLE
+    return pairs, advice
 
 
-def _rows(encodings: Encodings, tokenizer: TextTokenizer, padding: bool) -> list[tuple[Any, ...]]:
+def _rows(
+    encodings: Encodings, tokenizer: TextTokenizer, padding: bool, n_texts_a_row: int
+) -> list[tuple[Any, ...]]:
     """Return one tuple a token, in the order of COLUMNS."""
     assert encodings.offsets is not None
     to_token = tokenizer.backend.id_to_token
@@ -171,13 +208,15 @@ def _rows(encodings: Encodings, tokenizer: TextTokenizer, padding: bool) -> list
     for text, (first, stop) in enumerate(pairwise(encodings.text_bounds.tolist())):
         for window in range(first, stop):
             begin, end = encodings.bounds[window : window + 2].tolist()
+            row, number = divmod(text, n_texts_a_row)
             for token in range(*(begin + encodings.owned[window]).tolist()):
                 index = int(encodings.ids[token])
-                place = (sequences[token], int(segments[token]), 1)
+                sequence = sequences[token] if sequences[token] < 0 else sequences[token] + number
+                place = (sequence, int(segments[token]), 1)
                 characters = encodings.offsets[token].tolist()
-                rows.append((text, window - first, to_token(index), index, *place, *characters))
+                rows.append((row, window - first, to_token(index), index, *place, *characters))
             if padding:
-                pad = (text, window - first, to_token(tokenizer.pad_id), tokenizer.pad_id)
+                pad = (row, window - first, to_token(tokenizer.pad_id), tokenizer.pad_id)
                 rows += [(*pad, -1, 0, 0, 0, 0)] * (longest - (end - begin))
     return rows
 

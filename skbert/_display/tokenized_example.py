@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._display.inspect import encodings_with_offsets, token_sequences
+from skbert._display.inspect import encodings_with_offsets, read_texts, token_sequences
 from skbert._estimators.base import warn_of_truncation
 from skbert._estimators.classifier import BertClassifier
 from skbert._estimators.embedder import BertEmbedder
 from skbert._estimators.question_answerer import BertQuestionAnswerer
 from skbert._estimators.regressor import BertRegressor
-from skbert._estimators.token_classifier import BertTokenClassifier
 from skbert._estimators.text_estimator import BI_ENCODER, CROSS_ENCODER
+from skbert._estimators.token_classifier import BertTokenClassifier
 from skbert._estimators.trained import SHORTEN
 from skbert._exceptions import InputError, ParameterError
 from skbert._texts.encoding import TextTokenizer
@@ -130,14 +130,13 @@ def tokenize_one(estimator: Any, X: Any) -> TokenizedExample:
 
 
 def _tokenize_text(estimator: Any, X: Any) -> TokenizedExample:
-    clean = estimator._check_X(X, reset=False)
-    texts = Texts(clean[0]) if isinstance(estimator, BertEmbedder) else clean
+    texts = read_texts(estimator, X)
     _check_one(len(texts))
     if texts.are_pairs and estimator.pair_mode_ == BI_ENCODER:
         raise ParameterError(
-            f"estimator has pair_mode_={BI_ENCODER!r}: it reads the texts of a pair each by itself, "
-            "and one reading is explained. Fit with "
-            f"pair_mode={CROSS_ENCODER!r} to see both texts together."
+            f"estimator has pair_mode_={BI_ENCODER!r}: it reads the texts of a pair each by "
+            f"itself, and one reading is explained. Fit with pair_mode={CROSS_ENCODER!r} to see "
+            "both together."
         )
     tokenizer = estimator._loaded().tokenizer
     encodings, _ = encodings_with_offsets(estimator, tokenizer, texts)

@@ -12,14 +12,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
 
 from skbert._estimators.parameters import SHARED_RULES, Rule
-from skbert._exceptions import ParameterError, TruncationWarning, stacklevel_of_caller
+from skbert._exceptions import (
+    InputError,
+    ParameterError,
+    TruncationWarning,
+    stacklevel_of_caller,
+)
 from skbert._models.checkpoint import checkpoint_files, find_checkpoint, find_same_checkpoint
 from skbert._models.device import free_cached_memory, resolve_device, resolve_precision
 from skbert._models.encoder import Encoder
 from skbert._models.shared import clear_held_encoder, load_encoder, load_same
-from skbert._texts.inputs import check_texts
+from skbert._texts.containers import is_table, native
+
+# scikit-learn's attributes for the columns of the X of `fit`.
+OF_COLUMNS = ("n_features_in_", "feature_names_in_")
 
 
 @cache
@@ -73,16 +82,39 @@ class BertEstimator(BaseEstimator):
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Turn X into texts: the one hook through which all input comes.
 
-        Texts have no features to count, so ``reset`` changes nothing here; the tests' adaptor to
-        scikit-learn's numeric checks uses it.
+        With ``reset``, in `fit`, it remembers the columns of a table.
         """
-        return check_texts(X, missing=getattr(self, "missing", "error"))
+        raise NotImplementedError
+
+    def _check_X_of_fit(self, X: Any) -> Any:
+        """Turn X into texts, and forget the columns of an earlier fit."""
+        for name in OF_COLUMNS:
+            self.__dict__.pop(name, None)
+        return self._check_X(X, reset=True)
+
+    def _check_columns(self, X: Any, *, reset: bool) -> None:
+        """Remember the columns of a table, or compare them, as scikit-learn's estimators do.
+
+        Single texts have none, and may be a column of any name.
+
+        Raises
+        ------
+        InputError
+            If names, order or number are not those of `fit`.
+        """
+        if not is_table(X) or not (reset or hasattr(self, "n_features_in_")):
+            return
+        try:
+            validate_data(self, native(X), reset=reset, skip_check_array=True)
+        except ValueError as error:
+            raise InputError(str(error)) from error
 
     def _reset(self) -> None:
         """Drop what an earlier fit left, weights first, so that they are not held twice."""
         fitted = [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]
         for name in [*fitted, "_encoder", "_files", "_state"]:
-            self.__dict__.pop(name, None)
+            if name not in OF_COLUMNS:
+                self.__dict__.pop(name, None)
 
     def _find_and_load(self) -> Encoder:
         """Find the checkpoint that the parameters name, and load it."""

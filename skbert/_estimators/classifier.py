@@ -331,7 +331,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
             The fitted estimator.
         """
         self._check_params()
-        texts = self._check_X(X, reset=True)
+        texts = self._check_X_of_fit(X)
         names_classes = isinstance(self.label_texts, Mapping) and len(self.label_texts) > 0
         classes, codes, multilabel = check_classes(y, least=1 if names_classes else 2)
         check_consistent_length(texts.first, codes)

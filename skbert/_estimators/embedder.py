@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,7 +24,7 @@ from skbert._estimators.parameters import (
     is_integer,
     one_of,
 )
-from skbert._exceptions import ParameterError
+from skbert._exceptions import InputError, ParameterError
 from skbert._inference.embedding import Settings, cache_keys, embed_texts
 from skbert._inference.loop import HiddenStates
 from skbert._inference.pooling import POOLINGS
@@ -36,6 +36,7 @@ from skbert._models.sentence_settings import own_prompt
 from skbert._models.sentence_transformers import own_pooling, warn_of_unapplied
 from skbert._models.shared import load_encoder, load_same
 from skbert._texts.distinct import DistinctTexts, Embedded, Vectors
+from skbert._texts.inputs import TextColumns, check_text_columns
 
 # Characters in a chunk where there is a cache: a few seconds of work, which a crash can lose.
 CHARACTERS_PER_WRITE = 500_000
@@ -54,12 +55,13 @@ def _gives_one_vector_a_text(embedder: BertEmbedder) -> bool:
     return embedder.pooling is not None
 
 
-class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstimator):
+class BertEmbedder(TransformerMixin, BertEstimator):
     """Embed texts with a pretrained BERT: one vector a text, or one a token.
 
     The encoder is frozen: `fit` loads the checkpoint and learns nothing else. Any encoder of the
     BERT family can be used that `transformers` loads. Padding never changes a vector, and the
-    vector of a text does not depend on the texts beside it.
+    vector of a text does not depend on the texts beside it. Of several columns of texts the
+    vectors are put side by side; a text that is in several places is computed once.
 
     Parameters
     ----------
@@ -143,7 +145,11 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
     max_length_ : int
         Most tokens that are read at once.
     n_features_out_ : int
-        Features of a vector.
+        Features of a row: those of a vector for each column of texts.
+    n_features_in_ : int
+        Columns of the X of `fit`, where it was a frame or had two dimensions.
+    feature_names_in_ : ndarray of object, shape (n_features_in_,)
+        Their names, where they have any. `transform` refuses others, and another order.
     pooling_ : str, tuple of str or None
         The pooling in use; what "auto" became. The vectors of several are put together.
     prompt_ : str
@@ -246,8 +252,8 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
 
         Parameters
         ----------
-        X : sequence of str, or one-column frame, of length n_texts
-            Texts; only checked.
+        X : sequence of str, frame, or array of shape (n_texts, n_columns)
+            Texts; only checked. The columns are remembered.
         y : None
             Ignored.
 
@@ -258,7 +264,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         """
         self._check_params()
         self._reset()
-        self._check_X(X, reset=True)
+        columns = self._check_X_of_fit(X)
         if (cache := as_cache(self.cache)) is not None:
             check(cache.path)  # now, not after a long transform
         folder, checkpoint = find_checkpoint(str(self.model), self.revision)
@@ -272,23 +278,43 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         self._encoder, self.checkpoint_ = encoder, checkpoint
         self.max_length_, self.pooling_ = max_length, pooling
         self.prompt_, self._include_prompt = prompt, include_prompt
-        self.n_features_out_ = n_features
+        self._columns = columns.names or [f"x{number}" for number in range(columns.n_columns)]
+        self.n_features_out_ = n_features * columns.n_columns
         return self
+
+    def _check_X(self, X: Any, *, reset: bool) -> TextColumns:
+        """Turn X into texts: the one hook through which all input comes."""
+        columns = check_text_columns(X, missing=self.missing, may_be_empty=not reset)
+        self._check_columns(X, reset=reset)
+        n_expected = columns.n_columns if reset else len(self._columns)
+        if columns.n_columns != n_expected:
+            asked = "one column" if n_expected == 1 else f"{n_expected} columns"
+            raise InputError(
+                f"X has {columns.n_columns} features, but {type(self).__name__} is expecting "
+                f"{n_expected} features as input: expected {asked} of texts, as in fit."
+            )
+        if self.pooling is None and columns.n_columns > 1:
+            raise InputError(
+                f"X has {columns.n_columns} columns of text, and pooling=None gives one array of "
+                "token vectors a text, of one column. Choose a column, or a pooling."
+            )
+        return columns
 
     def transform(self, X: Any) -> Vectors:
         """Embed texts.
 
         Parameters
         ----------
-        X : sequence of str, or one-column frame, of length n_texts
-            Texts: a list, tuple, array, or a pandas, polars or pyarrow column.
+        X : sequence of str, frame, or array of shape (n_texts, n_columns)
+            Texts: a list, tuple, array, or a pandas, polars or pyarrow column; or the columns that
+            `fit` had. No texts give no vectors, an array of shape (0, n_features_out_).
 
         Returns
         -------
         vectors : ndarray of float32, shape (n_texts, n_features_out_)
-            One vector a text. With ``pooling=None``, a list of n_texts arrays of shape
-            (n_tokens_i, n_features_out_), special tokens included, in the order that
-            `inspect_tokens` gives.
+            One vector a text; those of several columns are side by side. With ``pooling=None``, a
+            list of n_texts arrays of shape (n_tokens_i, n_features_out_), special tokens
+            included, in the order that `inspect_tokens` gives.
 
         Warns
         -----
@@ -297,16 +323,19 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         """
         check_is_fitted(self)
         self._check_params()
-        texts, is_missing = self._check_X(X, reset=False)
-        results = self._embed(texts)
+        columns = self._check_X(X, reset=False)
+        results = self._embed(columns.texts)
         if self.missing == "zero":
-            _set_missing_to_zero(results, is_missing)
-        return results
+            _set_missing_to_zero(results, columns.is_missing)
+        if isinstance(results, list):
+            return results
+        return results.reshape(-1, self.n_features_out_)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         """Embed clean texts: distinct → looked up → computed → written → in the caller's order."""
         encoder, settings, cache = self._loaded(), self._settings(), as_cache(self.cache)
-        distinct = DistinctTexts(texts, self.n_features_out_, settings.pooling is not None)
+        n_features = self.n_features_out_ // len(self._columns)
+        distinct = DistinctTexts(texts, n_features, settings.pooling is not None)
         keys = [] if cache is None else cache_keys(encoder, settings, distinct.texts)
         with progress_bar(len(texts), "text", self.verbose) as bar:
             bar.update(len(texts) - len(distinct.texts))
@@ -352,7 +381,8 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
         rows = np.flatnonzero(~distinct.is_done)
         if not len(rows):
             return
-        texts, positions = [distinct.texts[row] for row in rows], distinct.firsts[rows]
+        texts = [distinct.texts[row] for row in rows]
+        positions = distinct.firsts[rows] // len(self._columns)  # rows of X
         if are_workers_asked(self.n_jobs):
             job = self._job(encoder, settings)
             parts = embed_in_workers(job, texts, positions, bar, self.n_jobs)
@@ -439,25 +469,56 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertEstima
 
     @available_if(_gives_one_vector_a_text)
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Return names of the features: ``bertembedder0``, ``bertembedder1``, ...
+        """Return names of the features: ``title_000``, ``title_001``, ... of a column "title".
 
         Parameters
         ----------
-        input_features : None
-            Ignored: the names do not depend on the column's.
+        input_features : array-like of str, shape (n_columns,), default=None
+            Names of the columns; by default those of the X of `fit`, and ``x0``, ``x1``, ... where
+            it had none.
 
         Returns
         -------
         names : ndarray of object, shape (n_features_out_,)
             With ``pooling=None`` there are no names, and neither this method nor `set_output`.
+
+        Raises
+        ------
+        InputError
+            If `input_features` are not the columns of the X of `fit`.
         """
-        return super().get_feature_names_out(input_features)
+        check_is_fitted(self)
+        columns = self._columns
+        if input_features is not None:
+            given = list(input_features)
+            _check_input_features(given, self)
+            columns = given if len(given) == len(columns) else columns
+        n_features = self.n_features_out_ // len(columns)
+        width = len(str(n_features - 1))
+        names = [f"{name}_{number:0{width}}" for name in columns for number in range(n_features)]
+        return np.array(names, dtype=object)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _check_input_features(given: list[str], embedder: BertEmbedder) -> None:
+    """Refuse other columns than those of `fit`, in scikit-learn's words."""
+    n_expected = getattr(embedder, "n_features_in_", len(embedder._columns))
+    if len(given) != n_expected:
+        raise InputError(
+            "input_features should have length equal to number of features "
+            f"({n_expected}), got {len(given)}"
+        )
+    names = getattr(embedder, "feature_names_in_", None)
+    if names is not None and list(names) != given:
+        raise InputError(
+            f"input_features is not equal to feature_names_in_: got {given[:5]}, expected "
+            f"{list(names)[:5]}."
+        )
 
 
 def _set_missing_to_zero(results: Vectors, is_missing: NDArray[np.bool_]) -> None:

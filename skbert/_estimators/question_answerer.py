@@ -256,7 +256,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
             The fitted estimator.
         """
         self._check_params()
-        pairs = self._check_X(X, reset=True)
+        pairs = self._check_X_of_fit(X)
         golds = check_answers(y, len(pairs))
         assert pairs.second is not None
         places = [

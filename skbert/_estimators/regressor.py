@@ -218,7 +218,7 @@ class BertRegressor(RegressorMixin, TextEstimator):
             The fitted estimator.
         """
         self._check_params()
-        texts = self._check_X(X, reset=True)
+        texts = self._check_X_of_fit(X)
         values = check_numbers(y)
         check_consistent_length(texts.first, values)
         weights = check_weights(sample_weight, len(texts))

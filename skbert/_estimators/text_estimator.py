@@ -198,11 +198,10 @@ class TextEstimator(ProbedHead):
             names = own_pooling(folder).names if is_encoder and not is_cross else ()
             pooling = OWN_HEAD if not names else names[0] if len(names) == 1 else names
         if self.overflow == "windows" and (pooling == OWN_HEAD or is_cross):
-            what, remedy = (
-                ("a cross-encoder reads pairs whole or cut off", f"pair_mode={BI_ENCODER!r}")
-                if is_cross
-                else (f"the own head of {self.model!r} reads one window", 'a pooling such as "mean"')
-            )
+            what, remedy = f"the own head of {self.model!r} reads one window", 'pooling="mean"'
+            if is_cross:
+                what = "a cross-encoder reads pairs whole or cut off"
+                remedy = f"pair_mode={BI_ENCODER!r}"
             raise ParameterError(
                 f'overflow="windows": {what}. Use overflow="truncate", or {remedy}.'
             )

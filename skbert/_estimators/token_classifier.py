@@ -277,7 +277,7 @@ class BertTokenClassifier(ProbedHead):
             The fitted estimator.
         """
         self._check_params()
-        sentences = self._check_X(X, reset=True)
+        sentences = self._check_X_of_fit(X)
         labels = check_word_labels(y, sentences)
         classes, codes = sorted_classes(flat_labels(labels))
         if len(classes) < 2:

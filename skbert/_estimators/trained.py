@@ -91,6 +91,7 @@ class TrainedEstimator(BertEstimator):
         estimator.max_length_ = estimator._resolve_max_length(encoder, extras.get("max_length"))
         estimator.checkpoint_ = checkpoint
         estimator._reads_pairs = extras.get("reads_pairs")
+        estimator._set(_columns_of(extras))
         estimator._set(fitted)
         weights = estimator._weights_to_keep(loaded.state_dict())
         estimator._keep(state_of(loaded, tokenizer, weights), history=[])
@@ -142,7 +143,11 @@ class TrainedEstimator(BertEstimator):
 
     def _extras(self) -> dict[str, Any]:
         """Return what `save_pretrained` writes beside transformers' own settings, as JSON."""
-        return {"max_length": self.max_length_, "reads_pairs": self._reads_pairs}
+        return {
+            "max_length": self.max_length_,
+            "reads_pairs": self._reads_pairs,
+            "columns": list(getattr(self, "feature_names_in_", [])),
+        }
 
     def _weights_to_keep(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Turn weights as `save_pretrained` writes them into those of the state."""
@@ -174,6 +179,7 @@ class TrainedEstimator(BertEstimator):
                 f"X holds {kinds[is_pairs]}, but this {type(self).__name__} was fitted on "
                 f"{kinds[not is_pairs]}. Pass what it was fitted on, or fit it again."
             )
+        self._check_columns(X, reset=reset)
         return texts
 
     def _predict_logits(self, X: Any) -> NDArray[np.float32]:
@@ -236,3 +242,11 @@ class TrainedEstimator(BertEstimator):
         prepare_for_inference(encoder, first_tokens=self._is_read_at_first_token(model))
         encoder.model = model.to(device)
         return encoder
+
+
+def _columns_of(extras: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scikit-learn's attributes for the columns that a saved estimator was fitted on."""
+    names = extras.get("columns")
+    if not names:
+        return {}
+    return {"n_features_in_": len(names), "feature_names_in_": np.array(names, dtype=object)}

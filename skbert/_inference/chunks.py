@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -51,6 +51,29 @@ class Reading:
         """How many texts of the encodings are one row of X."""
         return 2 if self.pairs_apart else 1
 
+    def encode(
+        self,
+        tokenizer: TextTokenizer,
+        texts: Sequence[str],
+        positions: Sequence[int] | NDArray[np.int64] | None = None,
+        *,
+        with_offsets: bool = False,
+    ) -> Encodings:
+        """Tokenize single texts; an error names a text by its number in ``positions``."""
+        encodings = tokenizer.encode(
+            [self.prompt + text for text in texts] if self.prompt else texts,
+            max_length=self.max_length,
+            overflow=self.overflow,
+            stride=self.stride,
+            with_offsets=with_offsets,
+            positions=positions,
+        )
+        if encodings.offsets is None or not self.prompt:
+            return encodings
+        # Of the text alone: the prompt's tokens, like special ones, come from none of its parts.
+        offsets = np.maximum(encodings.offsets - len(self.prompt), 0)
+        return replace(encodings, offsets=offsets)
+
 
 def prefetch(
     function: Callable[[S], T], items: Iterable[S], *, device: torch.device
@@ -88,15 +111,10 @@ def encoded_texts(
 
     def encode(part: slice) -> Encodings:
         chunk = texts.take(part).apart() if reading.pairs_apart else texts.take(part)
-        first = [prompt + text for text in chunk.first] if prompt else chunk.first
         if chunk.second is None:
-            return tokenizer.encode(
-                first,
-                max_length=length,
-                overflow=reading.overflow,
-                stride=reading.stride,
-                positions=np.repeat(numbers[part], reading.n_texts_a_row),
-            )
+            positions = np.repeat(numbers[part], reading.n_texts_a_row)
+            return reading.encode(tokenizer, chunk.first, positions)
+        first = [prompt + text for text in chunk.first] if prompt else chunk.first
         encodings = encode_pairs(tokenizer, first, chunk.second, max_length=length)
         if reading.overflow == "error":
             refuse_long_pairs(encodings, length, numbers[part])

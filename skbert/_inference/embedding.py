@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skbert._inference.chunks import prefetch
+from skbert._inference.chunks import Reading, prefetch
 from skbert._inference.finite import check_finite
 from skbert._inference.loop import Head, HiddenStates, Progress, run_batches
 from skbert._inference.pooling import (
@@ -82,19 +82,12 @@ class Settings:
         with_offsets: bool = False,
     ) -> Encodings:
         """Tokenize texts; an error names a text by its number in ``positions``."""
-        encodings = tokenizer.encode(
-            [self.prompt + text for text in texts] if self.prompt else texts,
-            max_length=self.max_length,
-            overflow=self.overflow,
-            stride=self.stride,
-            with_offsets=with_offsets,
-            positions=positions,
-        )
-        if encodings.offsets is None or not self.prompt:
-            return encodings
-        # Of the text alone: the prompt's tokens, like special ones, come from none of its parts.
-        offsets = np.maximum(encodings.offsets - len(self.prompt), 0)
-        return replace(encodings, offsets=offsets)
+        return self.reading.encode(tokenizer, texts, positions, with_offsets=with_offsets)
+
+    @property
+    def reading(self) -> Reading:
+        """How texts are read."""
+        return Reading(self.max_length, self.overflow, self.stride, self.prompt)
 
     def n_skipped(self, tokenizer: TextTokenizer) -> int:
         """Return the number of tokens at the beginning of each text that are not pooled.

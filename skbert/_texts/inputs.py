@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skbert._exceptions import InputError
+from skbert._texts.containers import to_columns
 
 COLUMN_EXAMPLE = 'ColumnTransformer([("text", BertEmbedder(), "my_column")])'
 PAIR_EXAMPLE = 'X[["first_column", "second_column"]]'
-
-# (number of columns, shape of X): refuse a number of columns that the estimator does not read.
-ColumnCheck = Callable[[int, tuple[int, ...]], None]
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,30 @@ class Texts:
         return Texts([self.first[row] for row in chosen], second)
 
 
+@dataclass(frozen=True)
+class TextColumns:
+    """Clean texts of one column or several.
+
+    Attributes
+    ----------
+    texts : list of str, length n_rows * n_columns
+        The texts, row by row; missing ones are ``""``.
+    is_missing : ndarray of bool, shape (n_rows * n_columns,)
+        Which of them were missing.
+    n_columns : int
+        Texts in a row.
+    names : list of str, or None
+        Names of the columns, where they have any.
+    """
+
+    texts: list[str]
+    is_missing: NDArray[np.bool_]
+    n_columns: int
+    names: list[str] | None
+
+
 def check_texts(X: Any, *, missing: str = "error") -> tuple[list[str], NDArray[np.bool_]]:
-    """Turn any container of texts into a list of str.
+    """Turn any container of one column of texts into a list of str.
 
     Parameters
     ----------
@@ -76,19 +95,70 @@ def check_texts(X: Any, *, missing: str = "error") -> tuple[list[str], NDArray[n
     InputError
         For anything that is not a non-empty sequence of texts.
     """
-    (values,) = _to_columns(X, _check_one_column)
+    (values,) = to_columns(X, _check_one_column).values
     _check_any_rows(len(values))
+    return _clean(values, "X", "X[{}]", X, missing)
+
+
+def check_text_columns(
+    X: Any, *, missing: str = "error", may_be_empty: bool = False
+) -> TextColumns:
+    """Turn any container of texts, or of rows of texts, into texts.
+
+    Parameters
+    ----------
+    X : as for `check_texts`, or several columns
+        Several columns are a frame, an array of two dimensions, or a list of rows.
+    missing : {"error", "empty", "zero"}, default="error"
+        As for `check_texts`.
+    may_be_empty : bool, default=False
+        Whether there may be no rows.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    columns = to_columns(X, _check_any_columns)
+    if not may_be_empty:
+        _check_any_rows(len(columns.values[0]))
+    n_columns = len(columns.values)
+    parts = [
+        _clean(values, *_places(position, columns.names, n_columns), X, missing)
+        for position, values in enumerate(columns.values)
+    ]
+    rows = zip(*(texts for texts, _ in parts), strict=True)
+    is_missing = np.stack([of_column for _, of_column in parts], axis=1)
+    return TextColumns(
+        [text for row in rows for text in row], is_missing.ravel(), n_columns, columns.names
+    )
+
+
+def _places(position: int, names: list[str] | None, n_columns: int) -> tuple[str, str]:
+    """Return how errors name a column, and a cell of it by its row."""
+    if n_columns == 1:
+        return "X", "X[{}]"
+    if names is None:
+        return f"Column {position} of X", f"X[{{}}][{position}]"
+    name = repr(names[position]).replace("{", "{{").replace("}", "}}")
+    return f"Column {names[position]!r} of X", f"X[{name}][{{}}]"
+
+
+def _clean(
+    values: list[Any], name: str, place: str, X: Any, missing: str
+) -> tuple[list[str], NDArray[np.bool_]]:
+    """Return the texts of a column, and which of them were missing."""
     is_missing = np.fromiter((is_missing_value(value) for value in values), bool, len(values))
     if missing == "error" and is_missing.any():
         raise InputError(
-            _some_missing("X", is_missing) + 'Use missing="empty" to read them as empty texts, '
+            _some_missing(name, is_missing) + 'Use missing="empty" to read them as empty texts, '
             f'missing="zero" to give them zero vectors, or fill them in, e.g. {_filled(X)}.'
         )
     texts = [
         "" if missing_here else value
         for value, missing_here in zip(values, is_missing, strict=True)
     ]
-    _check_all_str(texts, "X[{}]")
+    _check_all_str(texts, place)
     return texts, is_missing
 
 
@@ -110,7 +180,7 @@ def check_texts_or_pairs(X: Any) -> Texts:
     InputError
         For anything else, and for missing values.
     """
-    columns = _to_columns(X, _check_one_or_two_columns)
+    columns = to_columns(X, _check_one_or_two_columns, pairs=True).values
     _check_any_rows(len(columns[0]))
     for position, values in enumerate(columns):
         name = "X" if len(columns) == 1 else f"Column {position} of X"
@@ -123,119 +193,6 @@ def check_texts_or_pairs(X: Any) -> Texts:
             )
         _check_all_str(values, "X[{}]" if len(columns) == 1 else f"X[{{}}][{position}]")
     return Texts(*columns)
-
-
-def _to_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
-    """Turn whatever container into one list a column, without looking at the elements."""
-    if isinstance(X, str | bytes):
-        raise InputError(
-            f"X is a single {type(X).__name__}, expected a sequence of texts. "
-            "Put it into a list: [text]."
-        )
-    if hasattr(X, "shape") and hasattr(X, "columns"):
-        check_columns(X.shape[1], tuple(X.shape))
-        return [list(to_list(column)) for column in _frame_columns(X)]
-    refuse_datasets(X, "X")
-    if _is_column(X):
-        return [list(to_list(X))]
-    if _is_sequence(X):
-        return _split_rows(list(X), check_columns)
-    if isinstance(X, dict | set | frozenset) or not hasattr(X, "__array__"):
-        raise InputError(
-            f"X is of type {type(X).__name__}, expected a list, an array, or a column of texts. "
-            "Convert it first, e.g. list(X)."
-        )
-    return _array_columns(X, check_columns)
-
-
-def _frame_columns(frame: Any) -> list[Any]:
-    if hasattr(frame, "iloc"):  # pandas: by position, since labels may repeat
-        return [frame.iloc[:, position] for position in range(frame.shape[1])]
-    return list(frame.get_columns() if hasattr(frame, "get_columns") else frame.columns)
-
-
-def to_list(container: Any) -> Any:
-    """Return a column or sequence, of whatever package, as a list; anything else as it is."""
-    for method in ("to_pylist", "to_list", "tolist"):
-        if hasattr(container, method):
-            return getattr(container, method)()
-    return list(container) if _is_sequence(container) else container
-
-
-def _is_sequence(value: Any) -> bool:
-    """Return whether a value is a sequence of things, not a text or a buffer of bytes."""
-    is_text = isinstance(value, str | bytes | bytearray | memoryview)
-    return isinstance(value, Sequence) and not is_text
-
-
-def refuse_datasets(container: Any, name: str) -> None:
-    """Refuse a ``Dataset`` or ``DatasetDict`` of Hugging Face's datasets, naming a column of it.
-
-    Raises
-    ------
-    InputError
-        If it is one.
-    """
-    split = next(iter(container.values()), None) if isinstance(container, dict) else container
-    if not (hasattr(split, "column_names") and hasattr(split, "features")):
-        return
-    place = f"[{next(iter(container))!r}]" if isinstance(container, dict) else ""
-    columns = list(split.column_names)  # type: ignore[union-attr]
-    usual = "label" if name == "y" else "text"
-    column = usual if usual in columns or not columns else columns[0]
-    raise InputError(
-        f"{name} is a {type(container).__name__} with the columns {columns}, expected one column. "
-        f'Choose it: ds{place}["{column}"].'
-    )
-
-
-def _array_columns(X: Any, check_columns: ColumnCheck) -> list[list[Any]]:
-    array = np.asarray(X)
-    if np.ma.isMaskedArray(X):
-        array = array.astype(object)
-        array[np.ma.getmaskarray(X)] = None
-    if array.ndim == 0:
-        raise InputError(f"X is a scalar ({array!r}), expected a sequence of texts.")
-    if array.ndim > 2:
-        raise InputError(f"X has shape {array.shape}, expected (n_texts,) or (n_texts, 1).")
-    if array.ndim == 1:
-        return _split_rows(array.tolist(), check_columns)
-    check_columns(array.shape[1], array.shape)
-    return [array[:, position].tolist() for position in range(array.shape[1])]
-
-
-def _split_rows(rows: list[Any], check_columns: ColumnCheck) -> list[list[Any]]:
-    """Read ``[["a", "b"], ["c", "d"]]``, rows of columns, as columns; other lists as one column."""
-    if check_columns is _check_one_or_two_columns:
-        _refuse_two_columns_as_rows(rows)
-    if not rows or not all(_is_row(row) for row in rows):
-        return [rows]
-    lengths = {len(row) for row in rows}
-    for row in rows:
-        check_columns(len(row), (len(rows), len(row)))
-    if len(lengths) > 1:
-        raise InputError(
-            "Some rows of X hold one text and some two, expected the same number in each."
-        )
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _is_row(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.ndim == 1
-    return _is_sequence(value)
-
-
-def _refuse_two_columns_as_rows(rows: list[Any]) -> None:
-    """Refuse ``(first, second)``, two lists or columns of texts, where rows are expected."""
-    if len(rows) != 2 or not all(_is_row(row) or _is_column(row) for row in rows):
-        return
-    if min(map(len, rows)) > 2 or any(map(_is_column, rows)):
-        raise InputError(
-            f"X holds two sequences, of {len(rows[0])} and {len(rows[1])} texts, expected one row "
-            "a sample. For pairs of texts pass list(zip(first, second)), or a frame with two "
-            "columns."
-        )
 
 
 def _filled(X: Any, *, pairs: bool = False) -> str:
@@ -254,16 +211,18 @@ def _filled(X: Any, *, pairs: bool = False) -> str:
     return f"[{of_row.format('row')} for row in X]" if pairs else of_row.format("X")
 
 
-def _is_column(value: Any) -> bool:
-    """Return whether a value is a pandas, polars or pyarrow column."""
-    return hasattr(value, "to_pylist") or hasattr(value, "to_list")
-
-
 def _check_one_column(n_columns: int, shape: tuple[int, ...]) -> None:
     if n_columns != 1:
         raise InputError(
             f"X has {n_columns} columns (shape {shape}), expected one column of texts. "
             f"Choose the text column: X['my_column'], or {COLUMN_EXAMPLE}."
+        )
+
+
+def _check_any_columns(n_columns: int, shape: tuple[int, ...]) -> None:
+    if not n_columns:
+        raise InputError(
+            f"X has no columns (shape {shape}), expected at least one column of texts."
         )
 
 

@@ -9,13 +9,8 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from skbert._exceptions import InputError
-from skbert._texts.inputs import (
-    Texts,
-    check_texts_or_pairs,
-    is_missing_value,
-    refuse_datasets,
-    to_list,
-)
+from skbert._texts.containers import refuse_datasets, to_list
+from skbert._texts.inputs import Texts, check_texts_or_pairs, is_missing_value
 from skbert._texts.offsets import is_blank
 
 ANSWER_FORMS = (

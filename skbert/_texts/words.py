@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skbert._exceptions import InputError
-from skbert._texts.inputs import is_missing_value, refuse_datasets, to_list
+from skbert._texts.containers import refuse_datasets, to_list
+from skbert._texts.inputs import is_missing_value
 
 
 def check_sentences(X: Any) -> list[list[str]]:

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from skbert._models.loading import model_from_weights
 
-
 # Features of a pair for each of a text.
 N_OF_PAIR = 4
 

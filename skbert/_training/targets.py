@@ -15,7 +15,8 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from skbert._exceptions import InputError
-from skbert._texts.inputs import is_missing_value, refuse_datasets, to_list
+from skbert._texts.containers import refuse_datasets, to_list
+from skbert._texts.inputs import is_missing_value
 from skbert._training.losses import RowLoss, binary_cross_entropy, cross_entropy, squared_error
 from skbert._training.probe import FitProbe, logistic_probe, multilabel_probe, ridge_probe
 

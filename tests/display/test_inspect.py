@@ -138,6 +138,35 @@ class TestPairs:
         with pytest.raises(InputError, match="expected one column"):
             inspect_tokens(PAIRS, BertEmbedder(tiny_bert).fit(["a"]))
 
+    def test_read_apart(self, tiny_bert):
+        pairs = [("the cat", "sat on the mat"), ("a", "b")]
+        model = BertClassifier(tiny_bert, pair_mode="bi-encoder", max_epochs=0, prompt="the dog ")
+        tokens = inspect_tokens(pairs, model.fit(pairs, ["x", "y"]))
+        assert tokens[tokens.sequence >= 0].groupby(["text", "sequence"]).size().tolist() == [
+            4, 6, 3, 3,
+        ]  # fmt: skip
+        cats = tokens[(tokens.text == 0) & (tokens.sequence == 0)]
+        assert [pairs[0][0][a:b] for a, b in zip(cats.start, cats.end, strict=True)][2:] == [
+            "the",
+            "cat",
+        ]
+        assert set(tokens.segment) == {0}
+
+    def test_with_the_prompt_and_windows_that_are_read(self, tiny_bert):
+        """As predictions do: the prompt before the first text, long texts in windows."""
+        options = {"max_epochs": 0, "prompt": "the dog "}
+        pairs = [("the cat", "sat on the mat"), ("a", "b")]
+        model = BertClassifier(tiny_bert, **options).fit(pairs, ["x", "y"])
+        tokens = inspect_tokens(pairs[:1], model)
+        assert tokens.token[1:5].tolist() == ["the", "dog", "the", "cat"]
+        assert tokens[["start", "end"]].to_numpy()[1:7].tolist() == [
+            [0, 0], [0, 0], [0, 3], [4, 7], [0, 0], [0, 3],
+        ]  # fmt: skip
+        options |= {"pooling": "mean", "overflow": "windows", "max_length": 8}
+        texts = ["the cat sat on the mat and the dog", "a"]
+        model = BertClassifier(tiny_bert, **options).fit(texts, ["x", "y"])
+        assert inspect_tokens(texts, model).window.max() > 0
+
 
 class TestSingleTexts:
     def test_special_tokens_belong_to_no_text(self, tiny_bert):

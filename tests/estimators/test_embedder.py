@@ -11,13 +11,19 @@ import weakref
 from pathlib import Path
 
 import joblib
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import sklearn
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import (
+    ColumnTransformer,
+    make_column_selector,
+    make_column_transformer,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -34,6 +40,7 @@ from skbert import (
     TruncationWarning,
     inspect_tokens,
 )
+from skbert._estimators import embedder as embedder_module
 
 LONG = "the cat sat on the mat . " * 20  # 140 tokens and two special ones
 
@@ -323,6 +330,138 @@ def table() -> pd.DataFrame:
     )
 
 
+class TestColumns:
+    """Several columns of texts, and what they are called."""
+
+    FRAME = pd.DataFrame(
+        {"title": ["the cat", "a dog", "the cat"], "body": ["a good film", "the cat", "sat on"]}
+    )
+
+    def test_vectors_stand_side_by_side_and_each_text_is_computed_once(
+        self, tiny_bert, monkeypatch
+    ):
+        embedder = BertEmbedder(tiny_bert).fit(self.FRAME)
+        read = []
+        compute = embedder_module.embed_texts
+        monkeypatch.setattr(
+            embedder_module,
+            "embed_texts",
+            lambda encoder, settings, texts, *args, **kwargs: (
+                read.extend(texts) or compute(encoder, settings, texts, *args, **kwargs)
+            ),
+        )
+        vectors = embedder.transform(self.FRAME)
+        assert sorted(read) == ["a dog", "a good film", "sat on", "the cat"]
+        single = BertEmbedder(tiny_bert)
+        expected = [single.fit_transform(self.FRAME[name]) for name in self.FRAME]
+        np.testing.assert_allclose(vectors, np.hstack(expected), atol=1e-6)
+        assert vectors.shape == (3, embedder.n_features_out_) == (3, 64)
+
+    @pytest.mark.parametrize(
+        "of", [pl.DataFrame, pa.table, lambda data: nw.from_native(pl.DataFrame(data))]
+    )
+    def test_every_frame_gives_the_same(self, tiny_bert, of):
+        data = {name: self.FRAME[name].tolist() for name in self.FRAME}
+        embedder = BertEmbedder(tiny_bert).fit(of(data))
+        expected = BertEmbedder(tiny_bert).fit_transform(self.FRAME)
+        np.testing.assert_array_equal(embedder.transform(of(data)), expected)
+        assert embedder.get_feature_names_out()[[0, -1]].tolist() == ["title_00", "body_31"]
+
+    def test_names_are_those_of_the_columns(self, tiny_bert):
+        embedder = BertEmbedder(tiny_bert)
+        names = embedder.fit(self.FRAME).get_feature_names_out()
+        assert names[[0, 31, 32, 63]].tolist() == ["title_00", "title_31", "body_00", "body_31"]
+        assert embedder.feature_names_in_.tolist() == ["title", "body"]
+        assert embedder.n_features_in_ == 2
+        array = self.FRAME.to_numpy()
+        assert embedder.fit(array).get_feature_names_out()[32] == "x1_00"
+        assert embedder.n_features_in_ == 2
+        assert not hasattr(embedder, "feature_names_in_")
+        assert embedder.fit(self.FRAME["body"]).get_feature_names_out()[0] == "body_00"
+        assert embedder.fit(["a"]).get_feature_names_out()[0] == "x0_00"
+        assert not hasattr(embedder, "n_features_in_")
+        assert embedder.get_feature_names_out(["t"])[0] == "t_00"
+
+    def test_other_input_features_are_refused(self, tiny_bert):
+        embedder = BertEmbedder(tiny_bert).fit(self.FRAME)
+        with pytest.raises(InputError, match="should have length equal"):
+            embedder.get_feature_names_out(["title"])
+        with pytest.raises(InputError, match="not equal to feature_names_in_"):
+            embedder.get_feature_names_out(["body", "title"])
+
+    def test_other_columns_are_refused(self, tiny_bert):
+        embedder = BertEmbedder(tiny_bert).fit(self.FRAME)
+        with pytest.raises(InputError, match="must be in the same order"):
+            embedder.transform(self.FRAME[["body", "title"]])
+        with pytest.raises(InputError, match="should match those"):
+            embedder.transform(self.FRAME.rename(columns={"body": "text"}))
+        with pytest.raises(InputError, match="1 features, but BertEmbedder is expecting 2"):
+            embedder.transform(["a"])
+        with pytest.raises(InputError, match="expecting 1 features as input: expected one column"):
+            BertEmbedder(tiny_bert).fit(["a"]).transform(self.FRAME)
+
+    def test_a_series_of_another_name_is_read(self, tiny_bert):
+        embedder = BertEmbedder(tiny_bert).fit(self.FRAME[["title"]])
+        renamed = self.FRAME["title"].rename("headline")
+        np.testing.assert_array_equal(
+            embedder.transform(renamed), embedder.transform(self.FRAME[["title"]])
+        )
+
+    def test_errors_name_column_and_row(self, tiny_bert):
+        frame = self.FRAME.astype(object)
+        frame.loc[1, "body"] = None
+        with pytest.raises(InputError, match=r"Column 'body' of X has 1 missing .* position 1"):
+            BertEmbedder(tiny_bert).fit(frame)
+        frame.loc[1, "body"] = 5
+        with pytest.raises(InputError, match=r"X\['body'\]\[1\] is 5 \(int\), expected a str"):
+            BertEmbedder(tiny_bert).fit(frame)
+        embedder = BertEmbedder(tiny_bert, overflow="error", max_length=8).fit(self.FRAME)
+        with pytest.raises(InputError, match=r"X\[2\] has .* tokens, more than max_length=8"):
+            embedder.transform(self.FRAME.assign(body=["a", "a", "the cat sat " * 5]))
+
+    def test_missing_texts_of_one_column(self, tiny_bert):
+        frame = self.FRAME.astype(object)
+        frame.loc[1, "body"] = None
+        vectors = BertEmbedder(tiny_bert, missing="zero").fit_transform(frame)
+        assert (vectors[1, 32:] == 0).all()
+        assert (vectors[1, :32] != 0).any()
+
+    def test_no_rows_give_no_vectors(self, tiny_bert):
+        embedder = BertEmbedder(tiny_bert).fit(self.FRAME)
+        assert embedder.transform(self.FRAME[:0]).shape == (0, 64)
+        single = BertEmbedder(tiny_bert).fit(["a"])
+        for nothing in ([], np.array([], object), pd.Series([], dtype=object)):
+            result = single.transform(nothing)
+            assert (result.shape, result.dtype) == ((0, 32), np.float32)
+        assert BertEmbedder(tiny_bert, pooling=None).fit(["a"]).transform([]) == []
+        with pytest.raises(InputError, match="0 sample"):
+            single.fit([])
+
+    def test_token_vectors_are_of_one_column(self, tiny_bert):
+        with pytest.raises(InputError, match=r"2 columns of text, and pooling=None"):
+            BertEmbedder(tiny_bert, pooling=None).fit(self.FRAME)
+
+    def test_a_selector_may_find_one_column_or_two(self, tiny_bert):
+        frame = self.FRAME.assign(price=[1.0, 2.0, 3.0])
+        text = make_column_selector(dtype_include="string")
+        columns = make_column_transformer(
+            (BertEmbedder(tiny_bert), text), remainder="passthrough"
+        ).set_output(transform="pandas")
+        assert columns.fit_transform(frame).shape == (3, 65)
+        assert columns.fit_transform(frame[["title", "price"]]).shape == (3, 33)
+        pairs = make_column_transformer(
+            (BertEmbedder(tiny_bert), "title"),
+            (BertEmbedder(tiny_bert), "body"),
+            verbose_feature_names_out=False,
+        ).set_output(transform="pandas")
+        assert pairs.fit_transform(frame).columns[[0, -1]].tolist() == ["title_00", "body_31"]
+
+    def test_pickled_with_its_columns(self, tiny_bert):
+        embedder = pickle.loads(pickle.dumps(BertEmbedder(tiny_bert).fit(self.FRAME)))
+        assert embedder.get_feature_names_out()[-1] == "body_31"
+        assert embedder.transform(self.FRAME).shape == (3, 64)
+
+
 class TestInScikitLearn:
     @pytest.mark.parametrize("column", ["review", ["review"]])
     def test_column_transformer(self, tiny_bert, table, column):
@@ -334,7 +473,7 @@ class TestInScikitLearn:
             ]
         )
         assert columns.fit_transform(table).shape == (40, 32 + 2 + 1)
-        assert columns.get_feature_names_out()[0] == "text__bertembedder0"
+        assert columns.get_feature_names_out()[0] == "text__review_00"
         scores = cross_val_score(
             make_pipeline(columns, LogisticRegression()), table, table.label, cv=3
         )
@@ -366,7 +505,7 @@ class TestInScikitLearn:
         frame = BertEmbedder(tiny_bert).set_output(transform="pandas").fit_transform(table.review)
         assert isinstance(frame, pd.DataFrame)
         assert frame.index.equals(table.index)
-        assert frame.columns[31] == "bertembedder31"
+        assert frame.columns[31] == "review_31"
         assert (frame.dtypes == np.float32).all()
 
     def test_set_output_polars(self, tiny_bert, texts):

@@ -28,6 +28,8 @@ TEXTS = ["a good film", "a bad film", "the cat sat", "the dog sat on the mat"] *
 LABELS = ["film", "film", "animal", "animal"] * 3
 NUMBERS = np.array([5.0, 1.0, 3.0, 2.0] * 3)
 LONG = [" ".join(TEXTS), *TEXTS[1:]]
+PAIRS = list(zip(LONG, ["the cat sat on the mat", "a film", "a good dog"] * 4, strict=True))
+APART = {"pair_mode": "bi-encoder", "pooling": "mean"}
 QUICK = {"max_epochs": 2, "min_steps": 0, "learning_rate": 1e-3, "random_state": 0}
 POOLINGS = ["mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last", "pooler"]
 
@@ -112,91 +114,86 @@ class TestPooling:
 class TestBiEncoder:
     """Pairs whose texts are read each by itself."""
 
-    APART = {"pair_mode": "bi-encoder", "pooling": "mean"}
-    PAIRS = list(zip(LONG, ["the cat sat on the mat", "a film", "a good dog"] * 4, strict=True))
-
     def test_auto_is_for_sentence_encoders_and_few_pairs(self, folder, tiny_bert, monkeypatch):
         write_modules(folder, pooling={"pooling_mode": "max"})
         model = BertClassifier(str(folder), max_epochs=0)
         assert model.fit(TEXTS, LABELS).pair_mode_ is None
-        few = model.fit(self.PAIRS, LABELS)
+        few = model.fit(PAIRS, LABELS)
         assert (few.pair_mode_, few.pooling_) == ("bi-encoder", "max")
         monkeypatch.setattr("skbert._estimators.text_estimator.MOST_PAIRS_APART", 11)
-        many = model.fit(self.PAIRS, LABELS)
+        many = model.fit(PAIRS, LABELS)
         assert (many.pair_mode_, many.pooling_) == ("cross-encoder", "head")
-        windows = clone(model).set_params(overflow="windows").fit(self.PAIRS, LABELS)
+        windows = clone(model).set_params(overflow="windows").fit(PAIRS, LABELS)
         assert windows.pair_mode_ == "bi-encoder"
-        plain = BertClassifier(tiny_bert, max_epochs=0).fit(self.PAIRS, LABELS)
+        plain = BertClassifier(tiny_bert, max_epochs=0).fit(PAIRS, LABELS)
         assert (plain.pair_mode_, plain.pooling_) == ("cross-encoder", "head")
         chosen = BertClassifier(tiny_bert, pair_mode="bi-encoder", max_epochs=0)
-        assert chosen.fit(self.PAIRS, LABELS).pooling_ == "mean"
+        assert chosen.fit(PAIRS, LABELS).pooling_ == "mean"
 
     @pytest.mark.parametrize("pooling", POOLINGS)
     def test_the_head_reads_what_two_vectors_say_of_each_other(self, tiny_bert, pooling):
         options = {"pooling": pooling, "overflow": "windows", "max_length": 16}
         model = BertClassifier(tiny_bert, pair_mode="bi-encoder", max_epochs=0, **options)
-        model.fit(self.PAIRS, LABELS)
+        model.fit(PAIRS, LABELS)
         embedder = BertEmbedder(tiny_bert, **options)
-        u, v = (
-            unit(embedder.fit_transform(list(column))) for column in zip(*self.PAIRS, strict=True)
-        )
+        u, v = (unit(embedder.fit_transform(list(column))) for column in zip(*PAIRS, strict=True))
         head = model._encoder.model.head
         features = np.hstack([u, v, np.abs(u - v), u * v])
         expected = features @ head.weight.numpy(force=True).T + head.bias.numpy(force=True)
         np.testing.assert_allclose(
-            model.decision_function(self.PAIRS), expected[:, 1] - expected[:, 0], atol=1e-3
+            model.decision_function(PAIRS), expected[:, 1] - expected[:, 0], atol=1e-3
         )
 
     @pytest.mark.parametrize("freeze", [None, 1])
     def test_training_goes_on_from_what_prediction_computes(self, tiny_bert, freeze):
-        options = {**self.APART, "overflow": "windows", "max_length": 16, "dropout": 0.0}
+        options = {**APART, "overflow": "windows", "max_length": 16, "dropout": 0.0}
         recipe = {"max_epochs": 2, "min_steps": 0, "train_batch_size": 5, "learning_rate": 1e-9}
         recipe |= {"weight_mixing": 1.0, "freeze": freeze}
-        model = BertClassifier(tiny_bert, **options, **recipe).fit(self.PAIRS, LABELS)
-        odds = model.predict_proba(self.PAIRS)
+        model = BertClassifier(tiny_bert, **options, **recipe).fit(PAIRS, LABELS)
+        odds = model.predict_proba(PAIRS)
         codes = np.searchsorted(model.classes_, LABELS)
         # Batches of 5, 5 and 2 pairs: each update's mean counts once.
         assert np.mean(model.loss_curve_) == pytest.approx(
             -np.log(odds[np.arange(len(codes)), codes]).mean(), abs=0.1
         )
         whole = BertClassifier(tiny_bert, **options, **recipe | {"train_batch_size": 99})
-        whole.fit(self.PAIRS, LABELS)
-        odds = whole.predict_proba(self.PAIRS)
+        whole.fit(PAIRS, LABELS)
+        odds = whole.predict_proba(PAIRS)
         loss = -np.log(odds[np.arange(len(codes)), codes]).mean()
         np.testing.assert_allclose(whole.loss_curve_, loss, atol=1e-5)
 
     def test_rows_keep_their_place_in_chunks_of_any_size(self, tiny_bert, monkeypatch):
-        model = BertClassifier(tiny_bert, **self.APART, max_epochs=0).fit(self.PAIRS, LABELS)
-        expected = model.predict_proba(self.PAIRS)
-        np.testing.assert_allclose(model.predict_proba(self.PAIRS[::-1]), expected[::-1], atol=1e-5)
+        model = BertClassifier(tiny_bert, **APART, max_epochs=0).fit(PAIRS, LABELS)
+        expected = model.predict_proba(PAIRS)
+        np.testing.assert_allclose(model.predict_proba(PAIRS[::-1]), expected[::-1], atol=1e-5)
         monkeypatch.setattr("skbert._texts.encoding.CHUNK_TEXTS", 3)
-        np.testing.assert_allclose(model.predict_proba(self.PAIRS), expected, atol=1e-5)
+        np.testing.assert_allclose(model.predict_proba(PAIRS), expected, atol=1e-5)
 
     def test_saved_loaded_and_continued(self, tiny_bert, tmp_path):
-        model = BertRegressor(tiny_bert, **self.APART, **QUICK).fit(self.PAIRS, NUMBERS)
-        expected = model.predict(self.PAIRS)
-        np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(self.PAIRS), expected)
+        model = BertRegressor(tiny_bert, **APART, **QUICK).fit(PAIRS, NUMBERS)
+        expected = model.predict(PAIRS)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(PAIRS), expected)
         model.save_pretrained(tmp_path)
         loaded = BertRegressor.from_pretrained(str(tmp_path))
         assert loaded.pair_mode_ == "bi-encoder"
-        np.testing.assert_allclose(loaded.predict(self.PAIRS), expected, atol=1e-5)
+        np.testing.assert_allclose(loaded.predict(PAIRS), expected, atol=1e-5)
         with pytest.raises(InputError, match="single texts"):
             loaded.predict(TEXTS)
-        loaded.set_params(warm_start=True, **QUICK).fit(self.PAIRS, NUMBERS)
+        loaded.set_params(warm_start=True, **QUICK).fit(PAIRS, NUMBERS)
         assert loaded.pair_mode_ == "bi-encoder"
         with pytest.raises(InputError, match="continues the fit of a bi-encoder"):
-            loaded.set_params(pair_mode="cross-encoder").fit(self.PAIRS, NUMBERS)
+            loaded.set_params(pair_mode="cross-encoder").fit(PAIRS, NUMBERS)
 
     def test_sentence_transformers_reads_the_trained_vectors(self, tiny_bert, tmp_path):
         peer = pytest.importorskip("sentence_transformers")
-        model = BertClassifier(tiny_bert, **self.APART, **QUICK).fit(self.PAIRS, LABELS)
+        model = BertClassifier(tiny_bert, **APART, **QUICK).fit(PAIRS, LABELS)
         model.save_pretrained(tmp_path)
         encoded = peer.SentenceTransformer(str(tmp_path), device="cpu").encode(TEXTS)
         ours = BertEmbedder(str(tmp_path)).fit_transform(TEXTS)
         np.testing.assert_allclose(encoded, ours, atol=1e-5)
 
     def test_a_head_that_is_not_there(self, tiny_bert, tmp_path):
-        model = BertClassifier(tiny_bert, **self.APART, max_epochs=0).fit(self.PAIRS, LABELS)
+        model = BertClassifier(tiny_bert, **APART, max_epochs=0).fit(PAIRS, LABELS)
         model.save_pretrained(tmp_path)
         (tmp_path / "head" / "model.safetensors").unlink()
         with pytest.raises(CheckpointError, match=r"head.model\.safetensors cannot be read"):
@@ -204,31 +201,29 @@ class TestBiEncoder:
 
     def test_the_cache_holds_single_texts(self, tiny_bert, tmp_path):
         cache = EmbeddingCache(tmp_path / "cache")
-        options = {**self.APART, "max_epochs": 0, "random_state": 0}
-        cached = BertClassifier(tiny_bert, cache=cache, **options).fit(self.PAIRS, LABELS)
-        assert len(cache) == len({text for pair in self.PAIRS for text in pair})
-        plain = BertClassifier(tiny_bert, **options).fit(self.PAIRS, LABELS)
+        options = {**APART, "max_epochs": 0, "random_state": 0}
+        cached = BertClassifier(tiny_bert, cache=cache, **options).fit(PAIRS, LABELS)
+        assert len(cache) == len({text for pair in PAIRS for text in pair})
+        plain = BertClassifier(tiny_bert, **options).fit(PAIRS, LABELS)
         np.testing.assert_allclose(
-            cached.predict_proba(self.PAIRS), plain.predict_proba(self.PAIRS), atol=1e-4
+            cached.predict_proba(PAIRS), plain.predict_proba(PAIRS), atol=1e-4
         )
 
     def test_early_stopping_holds_out_whole_pairs(self, tiny_bert):
         options = QUICK | {"early_stopping": True, "validation_fraction": 0.25}
-        model = BertClassifier(tiny_bert, **self.APART, **options).fit(self.PAIRS, LABELS)
+        model = BertClassifier(tiny_bert, **APART, **options).fit(PAIRS, LABELS)
         assert "validation_score" in model.history_[0]
-        assert model.predict(self.PAIRS).shape == (12,)
+        assert model.predict(PAIRS).shape == (12,)
 
     def test_each_cut_text_is_counted(self, tiny_bert):
-        model = BertClassifier(tiny_bert, **self.APART, max_length=8, max_epochs=0)
+        model = BertClassifier(tiny_bert, **APART, max_length=8, max_epochs=0)
         with pytest.warns(TruncationWarning, match=r"\b1 of 24 texts"):
             model.fit([(LONG[0], "a film"), *[("a", "a film")] * 11], LABELS)
 
     def test_what_cannot_be_read_apart(self, tiny_bert):
         with pytest.raises(ParameterError, match="one head on both"):
-            BertClassifier(tiny_bert, pair_mode="bi-encoder", pooling="head").fit(
-                self.PAIRS, LABELS
-            )
-        model = BertClassifier(tiny_bert, **self.APART, overflow="error", max_length=16)
+            BertClassifier(tiny_bert, pair_mode="bi-encoder", pooling="head").fit(PAIRS, LABELS)
+        model = BertClassifier(tiny_bert, **APART, overflow="error", max_length=16)
         with pytest.raises(InputError, match=r"X\[1\] has .* tokens, more than max_length=16"):
             model.fit([("a", "b"), ("b", LONG[0])], ["a", "b"])
 
@@ -236,10 +231,10 @@ class TestBiEncoder:
         pytest.importorskip("matplotlib").use("Agg")
         from skbert.display import AttentionDisplay, TokenImportanceDisplay
 
-        model = BertClassifier(tiny_bert, **self.APART, max_epochs=0).fit(self.PAIRS, LABELS)
+        model = BertClassifier(tiny_bert, **APART, max_epochs=0).fit(PAIRS, LABELS)
         for display in (AttentionDisplay, TokenImportanceDisplay):
             with pytest.raises(ParameterError, match="reads the texts of a pair each by itself"):
-                display.from_estimator(model, self.PAIRS[1:2])
+                display.from_estimator(model, PAIRS[1:2])
 
 
 class TestInit:

@@ -7,6 +7,7 @@ from collections import UserList, deque
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -72,6 +73,10 @@ CONTAINERS: dict[str, Callable[[list[str]], Any]] = {
     "pyarrow ChunkedArray, empty chunks": lambda texts: pa.chunked_array([texts, []], pa.string()),
     "pyarrow Table": lambda texts: pa.table({"text": texts}),
     "pyarrow RecordBatch": lambda texts: pa.record_batch({"text": pa.array(texts)}),
+    "narwhals Series": lambda texts: nw.from_native(pl.Series("text", texts), series_only=True),
+    "narwhals DataFrame of pandas": lambda texts: nw.from_native(pd.DataFrame({"text": texts})),
+    "narwhals DataFrame of polars": lambda texts: nw.from_native(pl.DataFrame({"text": texts})),
+    "narwhals DataFrame of pyarrow": lambda texts: nw.from_native(pa.table({"text": texts})),
 }
 
 
@@ -561,3 +566,33 @@ def test_the_remedy_for_missing_values_runs(kind):
         assert (filled.first, filled.second) == (["x", ""], ["y", "z"])
     else:
         assert filled[0] == ["a", ""]
+
+
+class TestLazy:
+    """What holds no texts before it is computed is refused by name, with what computes it."""
+
+    def test_polars_and_narwhals(self):
+        lazy = pl.DataFrame({"text": TEXTS}).lazy()
+        for X in (lazy, nw.from_native(lazy)):
+            with pytest.raises(InputError, match=r"polars LazyFrame.*X\.collect\(\)"):
+                check_texts(X)
+
+    def test_dask(self):
+        dd = pytest.importorskip("dask.dataframe")
+        frame = dd.from_pandas(pd.DataFrame({"text": TEXTS}), npartitions=2)
+        for X in (frame, frame["text"]):
+            with pytest.raises(InputError, match=r"X\.compute\(\), or X\.map_partitions"):
+                check_texts(X)
+
+
+def test_dask_partitions_without_meta_and_empty_ones(tiny_bert):
+    """Dask asks for the result's form with a frame of its own; a partition may hold nothing."""
+    dd = pytest.importorskip("dask.dataframe")
+    frame = pd.DataFrame({"text": TEXTS})
+    # Dask's own frame has a missing text.
+    embedder = BertEmbedder(tiny_bert, missing="empty").set_output(transform="pandas").fit(frame)
+    parts = dd.from_pandas(frame, npartitions=2)
+    parts = parts[parts["text"] == "the cat sat"]  # one partition has rows, or both
+    result = parts.map_partitions(embedder.transform).compute()
+    expected = embedder.transform(frame[frame["text"] == "the cat sat"])
+    pd.testing.assert_frame_equal(result, expected)
