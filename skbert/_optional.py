@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from functools import cache
 from typing import Any
 
-from skbert._exceptions import MissingPackageError
+from skbert._exceptions import InputError, MissingPackageError
 
 
 def import_optional(module: str, *, extra: str, needed_by: str) -> Any:
@@ -47,3 +49,29 @@ def new_axes(ax: Any, needed_by: str, **figure_kwargs: Any) -> Any:
     if ax is not None:
         return ax
     return pyplot.subplots(layout="constrained", **figure_kwargs)[1]
+
+
+def not_a_text_column(message: str) -> InputError:
+    """Return the error of a column that holds something else than texts.
+
+    Where skrub is in use, which is looked up and not imported, it is its ``RejectColumn``, too:
+    with ``allow_reject=True`` skrub then leaves the column as it is.
+    """
+    core = sys.modules.get("skrub.core")
+    if core is None and "skrub" in sys.modules:
+        try:
+            core = importlib.import_module("skrub.core")
+        except ImportError:  # of a version that names it otherwise
+            core = None
+    reject = getattr(core, "RejectColumn", None)
+    return InputError(message) if reject is None else _rejection(reject)(message)
+
+
+@cache
+def _rejection(reject: type[Exception]) -> type[InputError]:
+    # Unpickled, in a process where skrub may not be in use, it is made anew.
+    return type(
+        "NotATextColumnError",
+        (InputError, reject),
+        {"__reduce__": lambda error: (not_a_text_column, error.args)},
+    )

@@ -190,6 +190,9 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     array([1.  , 0.63, 0.01], dtype=float32)
     """
 
+    # To skrub: give it the columns of a table one by one, and ask it which ones are texts.
+    __single_column_transformer__ = True
+
     _rules: ClassVar[Mapping[str, Rule]] = {
         **SHARED_RULES,
         **READING_RULES,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skbert._exceptions import InputError
+from skbert._optional import not_a_text_column
 from skbert._texts.containers import to_columns
 
 COLUMN_EXAMPLE = 'ColumnTransformer([("text", BertEmbedder(), "my_column")])'
@@ -149,16 +150,16 @@ def _clean(
 ) -> tuple[list[str], NDArray[np.bool_]]:
     """Return the texts of a column, and which of them were missing."""
     is_missing = np.fromiter((is_missing_value(value) for value in values), bool, len(values))
-    if missing == "error" and is_missing.any():
-        raise InputError(
-            _some_missing(name, is_missing) + 'Use missing="empty" to read them as empty texts, '
-            f'missing="zero" to give them zero vectors, or fill them in, e.g. {_filled(X)}.'
-        )
     texts = [
         "" if missing_here else value
         for value, missing_here in zip(values, is_missing, strict=True)
     ]
     _check_all_str(texts, place)
+    if missing == "error" and is_missing.any():
+        raise InputError(
+            _some_missing(name, is_missing) + 'Use missing="empty" to read them as empty texts, '
+            f'missing="zero" to give them zero vectors, or fill them in, e.g. {_filled(X)}.'
+        )
     return texts, is_missing
 
 
@@ -262,7 +263,7 @@ def _some_missing(name: str, is_missing: NDArray[np.bool_]) -> str:
 def _check_all_str(texts: list[Any], place: str) -> None:
     for position, text in enumerate(texts):
         if not isinstance(text, str):
-            raise InputError(_not_a_text(place.format(position), text))
+            raise not_a_text_column(_not_a_text(place.format(position), text))
 
 
 def _not_a_text(place: str, value: Any) -> str:
