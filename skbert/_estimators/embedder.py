@@ -16,6 +16,7 @@ from skbert._cache.cache import EmbeddingCache, as_cache
 from skbert._cache.entries import look_up, store
 from skbert._cache.file import check
 from skbert._estimators.base import READ_WHOLE, BertEstimator, warn_of_truncation
+from skbert._estimators.components import Components, check_n_components
 from skbert._estimators.parameters import (
     READING_RULES,
     SHARED_RULES,
@@ -23,6 +24,7 @@ from skbert._estimators.parameters import (
     Rule,
     is_integer,
     one_of,
+    whole_number,
 )
 from skbert._exceptions import InputError, ParameterError
 from skbert._inference.embedding import Settings, cache_keys, embed_texts
@@ -90,6 +92,10 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         Layers to read: 0 is the input embeddings, 1 the first layer, -1 the last.
     combine_layers : {"mean", "concat"}, default="mean"
         How several layers become one vector a token.
+    n_components : int or None, default=None
+        Fewer features a column of texts: that many principal components, fitted to the training
+        texts, as trees and small tables like them better. None keeps all. With it, `fit` computes
+        the vectors of X, and `fit_transform` computes them once.
     normalize : bool, default=False
         Scale each vector to Euclidean length 1 (a vector of zeros stays as it is). A checkpoint
         that does so last of all, as sentence-transformers reads it, needs True for its vectors.
@@ -199,6 +205,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         "pooling": one_of("auto", *POOLINGS, None),
         "layers": Rule(_is_layers, "an integer or a non-empty tuple of integers"),
         "combine_layers": one_of("mean", "concat"),
+        "n_components": whole_number(1, or_else=None),
         "normalize": TRUE_OR_FALSE,
         "missing": one_of("error", "empty", "zero"),
         "cache": Rule(_is_cache, "None, the path of a file, or an EmbeddingCache"),
@@ -217,6 +224,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         pooling: str | None = "auto",
         layers: int | tuple[int, ...] = -1,
         combine_layers: str = "mean",
+        n_components: int | None = None,
         normalize: bool = False,
         prompt: str | None = "auto",
         max_length: int | None = None,
@@ -236,6 +244,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         self.pooling = pooling
         self.layers = layers
         self.combine_layers = combine_layers
+        self.n_components = n_components
         self.normalize = normalize
         self.prompt = prompt
         self.max_length = max_length
@@ -251,12 +260,12 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> BertEmbedder:
-        """Load the checkpoint; nothing is learned from X.
+        """Load the checkpoint; with `n_components`, fit the components to the vectors of X.
 
         Parameters
         ----------
         X : sequence of str, frame, or array of shape (n_texts, n_columns)
-            Texts; only checked. The columns are remembered.
+            Texts; only checked, but for `n_components`. The columns are remembered.
         y : None
             Ignored.
 
@@ -265,6 +274,31 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         self : BertEmbedder
             The fitted estimator.
         """
+        self._fit(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Vectors:
+        """Fit, and embed X; its vectors are computed once.
+
+        Parameters
+        ----------
+        X : sequence of str, frame, or array of shape (n_texts, n_columns)
+            Texts.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        vectors : ndarray of float32, shape (n_texts, n_features_out_)
+            As `transform` gives them.
+        """
+        columns, vectors = self._fit(X)
+        if vectors is None:
+            vectors = self._embed(columns.texts)
+        return self._finished(vectors, columns)
+
+    def _fit(self, X: Any) -> tuple[TextColumns, Vectors | None]:
+        """Fit; return the texts and, where they were needed, their vectors."""
         self._check_params()
         self._reset()
         columns = self._check_X_of_fit(X)
@@ -277,13 +311,34 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         self._states = self._resolve_layers(encoder, pooling)
         prompt, include_prompt = self._resolve_prompt(folder)
         n_features = self._count_features(encoder, pooling)
+        if self.n_components is not None:
+            is_missing = columns.is_missing.reshape(-1, columns.n_columns)
+            left_out = is_missing.sum(0).max() if self.missing == "zero" else 0
+            check_n_components(self.n_components, len(is_missing) - left_out, n_features)
         # Nothing fitted is set before all has been checked.
         self._encoder, self.checkpoint_ = encoder, checkpoint
         self.max_length_, self.pooling_ = max_length, pooling
         self.prompt_, self._include_prompt = prompt, include_prompt
         self._columns = columns.names or [f"x{number}" for number in range(columns.n_columns)]
-        self.n_features_out_ = n_features * columns.n_columns
-        return self
+        self._n_features_of_text = n_features
+        self._components = None
+        self.n_features_out_ = (self.n_components or n_features) * columns.n_columns
+        if self.n_components is None:
+            return columns, None
+        vectors = self._embed(columns.texts)
+        assert not isinstance(vectors, list)
+        components = Components(int(self.n_components))
+        self._components = components.fit(*self._of_columns(vectors, columns))
+        return columns, vectors
+
+    def _of_columns(
+        self, vectors: NDArray[np.float32], columns: TextColumns
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return vectors (n, n_columns, F), and which of their texts are missing."""
+        of_columns = vectors.reshape(-1, columns.n_columns, self._n_features_of_text)
+        is_missing = columns.is_missing.reshape(-1, columns.n_columns)
+        # Texts that are read as empty have vectors like any other.
+        return of_columns, is_missing & (self.missing == "zero")
 
     def _check_X(self, X: Any, *, reset: bool) -> TextColumns:
         """Turn X into texts: the one hook through which all input comes."""
@@ -327,18 +382,27 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         check_is_fitted(self)
         self._check_params()
         columns = self._check_X(X, reset=False)
-        results = self._embed(columns.texts)
-        if self.missing == "zero":
-            _set_missing_to_zero(results, columns.is_missing)
-        if isinstance(results, list):
-            return results
-        return results.reshape(-1, self.n_features_out_)
+        return self._finished(self._embed(columns.texts), columns)
+
+    def _finished(self, vectors: Vectors, columns: TextColumns) -> Vectors:
+        """Return what `transform` gives of the vectors of all texts."""
+        if isinstance(vectors, list):
+            if self.missing == "zero":
+                for position in np.flatnonzero(columns.is_missing):
+                    vectors[position] = vectors[position][:0]
+            return vectors
+        of_columns, is_zero = self._of_columns(vectors, columns)
+        if self._components is not None:
+            of_columns = self._components.transform(of_columns, is_zero)
+        else:
+            of_columns[is_zero] = 0
+        return of_columns.reshape(-1, self.n_features_out_)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         """Embed clean texts: distinct → looked up → computed → written → in the caller's order."""
         encoder, settings, cache = self._loaded(), self._settings(), as_cache(self.cache)
-        n_features = self.n_features_out_ // len(self._columns)
-        distinct = DistinctTexts(texts, n_features, settings.pooling is not None)
+        one_a_text = settings.pooling is not None
+        distinct = DistinctTexts(texts, self._n_features_of_text, one_a_text)
         keys = [] if cache is None else cache_keys(encoder, settings, distinct.texts)
         with progress_bar(len(texts), "text", self.verbose) as bar:
             bar.update(len(texts) - len(distinct.texts))
@@ -427,6 +491,11 @@ class BertEmbedder(TransformerMixin, BertEstimator):
             return names[0] if len(names) == 1 else names
         if self.pooling == "pooler" and not encoder.has_pooler:
             raise self._no_pooler()
+        if self.pooling is None and self.n_components is not None:
+            raise ParameterError(
+                f"n_components={self.n_components} is for one vector a text, and pooling=None "
+                "gives one a token. Use n_components=None, or a pooling."
+            )
         return self.pooling
 
     def _resolve_prompt(self, folder: Path) -> tuple[str, bool]:
@@ -522,10 +591,3 @@ def _check_input_features(given: list[str], embedder: BertEmbedder) -> None:
             f"input_features is not equal to feature_names_in_: got {given[:5]}, expected "
             f"{list(names)[:5]}."
         )
-
-
-def _set_missing_to_zero(results: Vectors, is_missing: NDArray[np.bool_]) -> None:
-    """Set the vectors of missing texts to zeros; no vectors at all where there is one a token."""
-    for position in np.flatnonzero(is_missing):
-        vectors = results[position]
-        results[position] = vectors[:0] if vectors.ndim == 2 else np.zeros_like(vectors)

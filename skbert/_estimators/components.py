@@ -1,0 +1,58 @@
+"""Fewer features a column: principal components, fitted to the vectors of its training texts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from skbert._exceptions import InputError
+
+
+def check_n_components(n_components: int, n_texts: int, n_features: int) -> None:
+    """Refuse more components than there are texts in a column, or features of a text.
+
+    Raises
+    ------
+    InputError
+        If there are.
+    """
+    if n_components > min(n_texts, n_features):
+        raise InputError(
+            f"n_components={n_components} needs at least as many texts a column and features a "
+            f"text, but there are {n_texts} texts and {n_features} features. Use a smaller "
+            "n_components, or None."
+        )
+
+
+class Components:
+    """Principal components of each column's vectors.
+
+    Parameters
+    ----------
+    n_components : int
+        How many.
+    """
+
+    def __init__(self, n_components: int) -> None:
+        self.n_components = n_components
+        self.columns: list[PCA] = []
+
+    def fit(self, vectors: NDArray[np.float32], is_missing: NDArray[np.bool_]) -> Components:
+        """Fit to vectors (n, n_columns, F); missing texts, (n, n_columns), are left out."""
+        self.columns = [
+            PCA(self.n_components, random_state=0).fit(vectors[~is_missing[:, column], column])
+            for column in range(vectors.shape[1])
+        ]
+        return self
+
+    def transform(
+        self, vectors: NDArray[np.float32], is_missing: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Turn vectors (n, n_columns, F) into (n, n_columns, n_components); missing ones are 0."""
+        result = np.zeros((*vectors.shape[:2], self.n_components), np.float32)
+        for column, pca in enumerate(self.columns):
+            there = ~is_missing[:, column]
+            if there.any():
+                result[there, column] = pca.transform(vectors[there, column])
+        return result
