@@ -132,17 +132,27 @@ def tokenize_one(estimator: Any, X: Any) -> TokenizedExample:
 def _tokenize_text(estimator: Any, X: Any) -> TokenizedExample:
     texts = read_texts(estimator, X)
     _check_one(len(texts))
+    _refuse_several_parts(estimator, texts)
+    tokenizer = estimator._loaded().tokenizer
+    encodings, _ = encodings_with_offsets(estimator, tokenizer, texts)
+    sequences = token_sequences(encodings, tokenizer)
+    names = ("first text", "second text") if texts.are_pairs else ("",)
+    return TokenizedExample(_row(texts), encodings, encodings.offsets, sequences, names)
+
+
+def _refuse_several_parts(estimator: Any, texts: Texts) -> None:
+    """Refuse a prediction that comes from more than one reading of a model."""
+    if texts.numbers is not None:
+        raise ParameterError(
+            f"estimator has text_columns={estimator.text_columns!r}: it reads numbers beside the "
+            "text, and a reading of the text alone is explained. Fit one on the text alone."
+        )
     if texts.are_pairs and estimator.pair_mode_ == BI_ENCODER:
         raise ParameterError(
             f"estimator has pair_mode_={BI_ENCODER!r}: it reads the texts of a pair each by "
             f"itself, and one reading is explained. Fit with pair_mode={CROSS_ENCODER!r} to see "
             "both together."
         )
-    tokenizer = estimator._loaded().tokenizer
-    encodings, _ = encodings_with_offsets(estimator, tokenizer, texts)
-    sequences = token_sequences(encodings, tokenizer)
-    names = ("first text", "second text") if texts.are_pairs else ("",)
-    return TokenizedExample(_row(texts), encodings, encodings.offsets, sequences, names)
 
 
 def _tokenize_question(estimator: BertQuestionAnswerer, X: Any) -> TokenizedExample:

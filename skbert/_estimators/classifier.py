@@ -62,6 +62,11 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         by itself, and its head reads what the pooled vectors u and v say of each other,
         (u, v, |u - v|, u * v) [7]_. "auto" is a bi-encoder for a sentence encoder and at most 1,000
         pairs, or windows, and else a cross-encoder.
+    text_columns : None, str, int or list, default=None
+        Where X is a table of texts and numbers: which columns are texts, by name, or by position
+        in an array. Several are joined, each with its name before it. All others must be numbers:
+        they are standardised, missing ones become the mean and are told by a column of their own,
+        and the head reads them beside the pooled vector, in the probe and in the training.
     init : {"probe", "random"}, default="probe"
         How the new head begins: as a logistic regression of what the frozen
         encoder gives, its penalty chosen by cross-validation [4]_, or with random weights.
@@ -241,6 +246,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         revision: str | None = None,
         pooling: str = "auto",
         pair_mode: str = "auto",
+        text_columns: Any = None,
         init: str = "probe",
         cache: str | Path | EmbeddingCache | None = None,
         label_texts: Any = None,
@@ -278,6 +284,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
             revision=revision,
             pooling=pooling,
             pair_mode=pair_mode,
+            text_columns=text_columns,
             init=init,
             cache=cache,
             prompt=prompt,
@@ -317,7 +324,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
 
         Parameters
         ----------
-        X : sequence of str or of pairs of str, or frame with one or two columns
+        X : sequence of str or of pairs of str, frame, or array of two dimensions
             Texts: a list, tuple, array, or a pandas, polars or pyarrow column. Pairs: an array of
             shape (n_texts, 2), a list of 2-tuples, or a frame with two columns.
         y : array-like, shape (n_texts,), or indicator matrix, shape (n_texts, n_labels)
@@ -336,6 +343,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         classes, codes, multilabel = check_classes(y, least=1 if names_classes else 2)
         check_consistent_length(texts.first, codes)
         weights = check_weights(sample_weight, len(texts))
+        texts, numbers = self._standardised(texts, weights)
         texts, classes, codes, n_extra = with_label_texts(
             self.label_texts, texts, classes, codes, multilabel
         )
@@ -357,6 +365,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
                 **_labels(classes, multilabel, columns),
                 "_reads_pairs": texts.are_pairs,
                 "_activation": None,
+                "_numbers": numbers,
             },
             data=callback_data(X, y, sample_weight),
         )
@@ -378,7 +387,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
 
         Parameters
         ----------
-        X : sequence of str or of pairs of str, or frame with one or two columns
+        X : sequence of str or of pairs of str, frame, or array of two dimensions
             Texts or pairs, as in `fit`.
 
         Returns
@@ -395,7 +404,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
 
         Parameters
         ----------
-        X : sequence of str or of pairs of str, or frame with one or two columns
+        X : sequence of str or of pairs of str, frame, or array of two dimensions
             Texts or pairs, as in `fit`.
 
         Returns
@@ -412,7 +421,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
 
         Parameters
         ----------
-        X : sequence of str or of pairs of str, or frame with one or two columns
+        X : sequence of str or of pairs of str, frame, or array of two dimensions
             Texts or pairs, as in `fit`.
 
         Returns

@@ -50,6 +50,11 @@ class BertRegressor(RegressorMixin, TextEstimator):
         by itself, and its head reads what the pooled vectors u and v say of each other,
         (u, v, |u - v|, u * v) [6]_. "auto" is a bi-encoder for a sentence encoder and at most 1,000
         pairs, or windows, and else a cross-encoder.
+    text_columns : None, str, int or list, default=None
+        Where X is a table of texts and numbers: which columns are texts, by name, or by position
+        in an array. Several are joined, each with its name before it. All others must be numbers:
+        they are standardised, missing ones become the mean and are told by a column of their own,
+        and the head reads them beside the pooled vector, in the probe and in the training.
     init : {"probe", "random"}, default="probe"
         How the new head begins: as a ridge regression of what the frozen
         encoder gives, its penalty chosen by cross-validation [4]_, or with random weights.
@@ -204,7 +209,7 @@ class BertRegressor(RegressorMixin, TextEstimator):
 
         Parameters
         ----------
-        X : sequence of str or of pairs of str, or frame with one or two columns
+        X : sequence of str or of pairs of str, frame, or array of two dimensions
             Texts: a list, tuple, array, or a pandas, polars or pyarrow column. Pairs: an array of
             shape (n_texts, 2), a list of 2-tuples, or a frame with two columns.
         y : array-like of numbers, shape (n_texts,) or (n_texts, n_outputs)
@@ -222,6 +227,7 @@ class BertRegressor(RegressorMixin, TextEstimator):
         values = check_numbers(y)
         check_consistent_length(texts.first, values)
         weights = check_weights(sample_weight, len(texts))
+        texts, numbers = self._standardised(texts, weights)
         table = values.reshape(len(values), -1)
         mean, scale = _mean_and_scale(table, weights)
         if self.warm_start and hasattr(self, "_state") and len(self.target_mean_) == len(mean):
@@ -234,6 +240,7 @@ class BertRegressor(RegressorMixin, TextEstimator):
                 "_one_dimensional": values.ndim == 1,
                 "_reads_pairs": texts.are_pairs,
                 "_activation": None,
+                "_numbers": numbers,
             },
             data=callback_data(X, y, sample_weight),
         )
@@ -244,7 +251,7 @@ class BertRegressor(RegressorMixin, TextEstimator):
 
         Parameters
         ----------
-        X : sequence of str or of pairs of str, or frame with one or two columns
+        X : sequence of str or of pairs of str, frame, or array of two dimensions
             Texts or pairs, as in `fit`.
 
         Returns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from skbert._cache.cache import EmbeddingCache
 from skbert._estimators.embedder import BertEmbedder
-from skbert._estimators.parameters import READING_RULES, Rule, number, one_of
+from skbert._estimators.number_columns import NumberColumns
+from skbert._estimators.parameters import READING_RULES, Rule, is_integer, number, one_of
 from skbert._estimators.probed_head import ProbedHead
 from skbert._exceptions import InputError, ParameterError, TruncationWarning
 from skbert._inference.chunks import Reading
@@ -34,6 +36,8 @@ from skbert._models.sentence_settings import own_prompt
 from skbert._models.sentence_transformers import own_modules, own_pooling
 from skbert._models.state import ModelState
 from skbert._models.vector_steps import NORMALIZE
+from skbert._texts.inputs import Texts
+from skbert._texts.tables import check_table
 from skbert._texts.windows import Encodings
 from skbert._training.pooled_model import PooledModel, logits_of_vectors, pooled_from_weights
 from skbert._training.tasks import Task
@@ -45,6 +49,12 @@ CROSS_ENCODER, BI_ENCODER = "cross-encoder", "bi-encoder"
 # Up to so many pairs, what a sentence encoder knows of each text is worth more than what it can
 # learn of reading both together.
 MOST_PAIRS_APART = 1_000
+
+
+def _are_columns(value: Any) -> bool:
+    columns = value if isinstance(value, list | tuple) else [value]
+    is_column = (isinstance(column, str) or is_integer(column, 0) for column in columns)
+    return value is None or (len(columns) > 0 and all(is_column))
 
 
 class TextEstimator(ProbedHead):
@@ -59,12 +69,16 @@ class TextEstimator(ProbedHead):
         **READING_RULES,
         "pooling": one_of("auto", *POOLINGS, OWN_HEAD),
         "pair_mode": one_of("auto", CROSS_ENCODER, BI_ENCODER),
+        "text_columns": Rule(
+            _are_columns, "None, the name or position of a column, or a non-empty list of these"
+        ),
         "weight_mixing": number(0, 1, open_ends="least"),
         "cache": BertEmbedder._rules["cache"],
     }
     # MiniLM (384) learns texts as well at 5e-5 as at 1e-4; a model of 128 needs 2e-4.
     _size_of_usual_rate: ClassVar[int] = 384
     _continued: ClassVar[tuple[str, ...]] = ("checkpoint_", "pooling_", "pair_mode_", "prompt_")
+    _numbers: NumberColumns | None = None
     pooling_: str | tuple[str, ...]
     pair_mode_: str | None
     prompt_: str
@@ -77,6 +91,7 @@ class TextEstimator(ProbedHead):
         revision: str | None = None,
         pooling: str = "auto",
         pair_mode: str = "auto",
+        text_columns: Any = None,
         init: str = "probe",
         cache: str | Path | EmbeddingCache | None = None,
         prompt: str | None = "auto",
@@ -135,6 +150,7 @@ class TextEstimator(ProbedHead):
         )
         self.pooling = pooling
         self.pair_mode = pair_mode
+        self.text_columns = text_columns
         self.init = init
         self.cache = cache
         self.head_learning_rate = head_learning_rate
@@ -155,9 +171,39 @@ class TextEstimator(ProbedHead):
         return self.pair_mode_ == BI_ENCODER
 
     @property
+    def _n_numbers(self) -> int:
+        """Numbers beside each text that the head reads."""
+        return 0 if self._numbers is None else self._numbers.n_features
+
+    def _read(self, X: Any) -> Texts:
+        return super()._read(X) if self.text_columns is None else check_table(X, self.text_columns)
+
+    def _check_X(self, X: Any, *, reset: bool) -> Any:
+        texts = super()._check_X(X, reset=reset)
+        if reset or self._numbers is None:
+            return texts
+        return replace(texts, numbers=self._numbers.features(texts.numbers))
+
+    def _standardised(
+        self, texts: Texts, weights: NDArray[np.float64]
+    ) -> tuple[Texts, NumberColumns | None]:
+        """Return texts with standardised numbers, and what standardises them, in `fit`.
+
+        A warm start keeps the units that the model knows.
+        """
+        if texts.numbers is None:
+            return texts, None
+        columns = NumberColumns.fitted(texts.numbers, weights)
+        known = self._numbers if self.warm_start and hasattr(self, "_state") else None
+        if known is not None and len(known.mean) == len(columns.mean):
+            columns = known
+        return replace(texts, numbers=columns.features(texts.numbers)), columns
+
+    @property
     def _is_dense_step(self) -> bool:
         """Whether sentence-transformers has the pooled head, as a step behind the pooling."""
-        return not self._reads_apart and can_express(self._poolings or ())
+        is_known = can_express(self._poolings or ())
+        return is_known and not self._reads_apart and not self._n_numbers
 
     def _new_model(self, folder: Path, config: Any, task: Task) -> Any:
         self.pair_mode_ = self._resolve_pair_mode(folder, len(task.weights))
@@ -170,9 +216,15 @@ class TextEstimator(ProbedHead):
         encoder = load_encoder_model(folder, torch.float32, self._configured(config, task))
         if "pooler" in self._poolings and getattr(encoder, "pooler", None) is None:
             raise self._no_pooler()
-        model = PooledModel(encoder, self._poolings, in_pairs=self._reads_apart)
+        model = self._pooled(encoder)
         reset_head(model)
         return model
+
+    def _pooled(self, encoder: Any) -> PooledModel:
+        assert self._poolings is not None
+        return PooledModel(
+            encoder, self._poolings, in_pairs=self._reads_apart, n_numbers=self._n_numbers
+        )
 
     def _resolve_pair_mode(self, folder: Path, n_rows: int) -> str | None:
         if not self._reads_pairs:
@@ -193,8 +245,14 @@ class TextEstimator(ProbedHead):
     def _resolve_pooling(self, folder: Path) -> str | tuple[str, ...]:
         pooling: str | tuple[str, ...] = self.pooling
         is_cross = self.pair_mode_ == CROSS_ENCODER
+        if pooling == OWN_HEAD and self._n_numbers:
+            raise ParameterError(
+                f"pooling={OWN_HEAD!r}: the own head of a model reads no numbers, which "
+                f'text_columns={self.text_columns!r} leaves. Use pooling="auto" or "mean".'
+            )
         if pooling == "auto":
-            is_encoder = bool(own_modules(folder)) or self._reads_apart
+            # A pooling is needed where the head reads more than one text.
+            is_encoder = bool(own_modules(folder)) or self._reads_apart or self._n_numbers > 0
             names = own_pooling(folder).names if is_encoder and not is_cross else ()
             pooling = OWN_HEAD if not names else names[0] if len(names) == 1 else names
         if self.overflow == "windows" and (pooling == OWN_HEAD or is_cross):
@@ -219,7 +277,7 @@ class TextEstimator(ProbedHead):
             encoder.tokenizer.window_room(chosen, self.stride)
         return chosen
 
-    def _earlier_state(self, task: Task) -> ModelState | None:
+    def _earlier_state(self, task: Any) -> ModelState | None:
         earlier = super()._earlier_state(task)
         if earlier is not None and self.pooling not in ("auto", self.pooling_):
             raise InputError(
@@ -230,6 +288,13 @@ class TextEstimator(ProbedHead):
             raise InputError(
                 f"warm_start=True continues the fit of a {self.pair_mode_}, but "
                 f"pair_mode={self.pair_mode!r} was asked for. Use that one, or warm_start=False."
+            )
+        numbers = task.texts.numbers
+        n_beside = 0 if numbers is None else numbers.shape[1]
+        if earlier is not None and n_beside != self._n_numbers:
+            raise InputError(
+                f"warm_start=True continues a fit with {self._n_numbers} numbers beside each text, "
+                f"but X now has {n_beside}. Pass the same columns, or use warm_start=False."
             )
         return earlier
 
@@ -272,7 +337,7 @@ class TextEstimator(ProbedHead):
         if self._poolings is None:
             return super()._run(encoder, encodings, progress)
         vectors = text_vectors(encoder, self._settings(encoder), encodings, progress)
-        return logits_of_vectors(encoder.model, vectors)
+        return logits_of_vectors(encoder.model, vectors, encodings.numbers)
 
     def _features(
         self, task: Any, encoder: Encoder, encodings: Encodings, rows: NDArray[np.int64]
@@ -290,7 +355,7 @@ class TextEstimator(ProbedHead):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TruncationWarning)  # said already
             vectors = [self._embedder(name).fit_transform(texts) for name in names]
-        return logits_of_vectors(encoder.model, np.hstack(vectors))
+        return logits_of_vectors(encoder.model, np.hstack(vectors), rows_read.numbers)
 
     def _embedder(self, pooling: str) -> BertEmbedder:
         """Return an embedder that reads as the head does, and the cache."""
@@ -316,7 +381,13 @@ class TextEstimator(ProbedHead):
     def _model_of(self, config: Any, weights: dict[str, torch.Tensor]) -> Any:
         if self._poolings is None:
             return super()._model_of(config, weights)
-        return pooled_from_weights(config, weights, self._poolings, in_pairs=self._reads_apart)
+        return pooled_from_weights(
+            config,
+            weights,
+            self._poolings,
+            in_pairs=self._reads_apart,
+            n_numbers=self._n_numbers,
+        )
 
     def _load_trained(
         self, folder: Path, config: Any, extras: Mapping[str, Any]
@@ -327,10 +398,12 @@ class TextEstimator(ProbedHead):
         self.pair_mode_ = extras.get("pair_mode", of_pairs)
         self.prompt_ = extras.get("prompt", "")
         self._include_prompt = extras.get("include_prompt", True)
+        self.text_columns = extras.get("text_columns", self.text_columns)
+        numbers = extras.get("numbers")
+        self._numbers = None if numbers is None else NumberColumns.from_json(numbers)
         if self._poolings is None:
             return super()._load_trained(folder, config, extras)
-        encoder = load_encoder_model(folder, "auto", config)
-        model = PooledModel(encoder, self._poolings, in_pairs=self._reads_apart)
+        model = self._pooled(load_encoder_model(folder, "auto", config))
         if self._is_dense_step:
             weight, bias = read_dense(folder)  # of vectors of length 1
             model.head.load_state_dict({"weight": weight / model.length, "bias": bias})
@@ -365,4 +438,6 @@ class TextEstimator(ProbedHead):
             "pair_mode": self.pair_mode_,
             "prompt": self.prompt_,
             "include_prompt": self._include_prompt,
+            "text_columns": self.text_columns,
+            "numbers": None if self._numbers is None else self._numbers.to_json(),
         }

@@ -25,7 +25,7 @@ from skbert._models.foreign import quiet_transformers
 from skbert._models.loading import load_config, load_model, model_from_weights
 from skbert._models.state import ModelState, model_config, state_of, tokenizer_of, weight_tensors
 from skbert._models.tokenizer import load_tokenizer
-from skbert._texts.inputs import check_texts_or_pairs
+from skbert._texts.inputs import Texts, check_texts_or_pairs
 from skbert._texts.windows import Encodings
 from skbert._training.pooled_model import PooledModel, readable_part
 
@@ -171,7 +171,7 @@ class TrainedEstimator(BertEstimator):
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Turn X into texts or pairs: the one hook through which all input comes."""
-        texts = check_texts_or_pairs(X)
+        texts = self._read(X)
         is_pairs = texts.are_pairs
         if not reset and self._reads_pairs not in (None, is_pairs):
             kinds = ("single texts", "pairs of texts")
@@ -181,6 +181,10 @@ class TrainedEstimator(BertEstimator):
             )
         self._check_columns(X, reset=reset)
         return texts
+
+    def _read(self, X: Any) -> Texts:
+        """Turn X into texts or pairs."""
+        return check_texts_or_pairs(X)
 
     def _predict_logits(self, X: Any) -> NDArray[np.float32]:
         """Compute the head's outputs for each text, (n_texts, n_outputs), chunk by chunk."""

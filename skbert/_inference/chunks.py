@@ -113,7 +113,8 @@ def encoded_texts(
         chunk = texts.take(part).apart() if reading.pairs_apart else texts.take(part)
         if chunk.second is None:
             positions = np.repeat(numbers[part], reading.n_texts_a_row)
-            return reading.encode(tokenizer, chunk.first, positions)
+            encodings = reading.encode(tokenizer, chunk.first, positions)
+            return replace(encodings, numbers=chunk.numbers)
         first = [prompt + text for text in chunk.first] if prompt else chunk.first
         encodings = encode_pairs(tokenizer, first, chunk.second, max_length=length)
         if reading.overflow == "error":

@@ -26,10 +26,13 @@ class Texts:
         The texts, or the first text of each pair.
     second : list of str, or None
         The second text of each pair; None for single texts.
+    numbers : ndarray of float, shape (n_texts, n_numbers), or None
+        What stands beside each text in a table.
     """
 
     first: list[str]
     second: list[str] | None = None
+    numbers: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.first)
@@ -49,7 +52,8 @@ class Texts:
         """Return some of the rows."""
         chosen = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
         second = None if self.second is None else [self.second[row] for row in chosen]
-        return Texts([self.first[row] for row in chosen], second)
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return Texts([self.first[row] for row in chosen], second, numbers)
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,7 @@ def check_texts_or_pairs(X: Any) -> Texts:
                 "out."
             )
         _check_all_str(values, "X[{}]" if len(columns) == 1 else f"X[{{}}][{position}]")
-    return Texts(*columns)
+    return Texts(columns[0], columns[1] if len(columns) > 1 else None)
 
 
 def _filled(X: Any, *, pairs: bool = False) -> str:

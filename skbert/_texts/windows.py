@@ -52,6 +52,8 @@ class Encodings:
     shifts : ndarray of int64, shape (n_windows,), or None
         Where contexts are read beside questions: token i of a window is token ``i + shift`` of the
         context, if it belongs to that.
+    numbers : ndarray of float32, shape (n_texts, n_numbers), or None
+        What stands beside each text in a table.
     """
 
     ids: NDArray[np.int32]
@@ -63,6 +65,7 @@ class Encodings:
     segments: NDArray[np.int8] | None = None
     first_pieces: NDArray[np.int64] | None = None
     shifts: NDArray[np.int64] | None = None
+    numbers: NDArray[np.float32] | None = None
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -94,6 +97,7 @@ def concatenate(parts: Sequence[Encodings]) -> Encodings:
         segments=_concatenated([part.segments for part in parts]),
         first_pieces=_concatenated(first_pieces),
         shifts=_concatenated([part.shifts for part in parts]),
+        numbers=_concatenated([part.numbers for part in parts]),
     )
 
 

@@ -60,7 +60,10 @@ def with_label_texts(
         )
     named = _named(label_texts, classes, multilabel)
     pairs = [(label, text) for label, some in named.items() for text in _texts(label, some)]
-    added = replace(texts, first=[*texts.first, *(text for _, text in pairs)])
+    numbers = texts.numbers
+    if numbers is not None:  # standardised: a name has the mean of each
+        numbers = np.pad(numbers, ((0, len(pairs)), (0, 0)))
+    added = replace(texts, first=[*texts.first, *(text for _, text in pairs)], numbers=numbers)
     if multilabel:
         columns = [_column(label, len(classes)) for label, _ in pairs]
         rows = np.eye(len(classes), dtype=codes.dtype)[columns].reshape(-1, len(classes))

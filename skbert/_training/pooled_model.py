@@ -1,6 +1,6 @@
 """An encoder with a linear head on the pooled vector of each text, or of both of a pair.
 
-Letters: n texts, F features of a pooled vector, K outputs.
+Letters: n texts, F features of a pooled vector, M numbers beside a text, K outputs.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class PooledModel(nn.Module):
         Whether each two texts, one behind the other, are a row. The head then reads what their
         vectors u and v say of each other, (u, v, |u - v|, u * v), as InferSent's (Conneau et al.
         2017, https://arxiv.org/abs/1705.02364).
+    n_numbers : int, default=0
+        Numbers beside each text, which the head reads, too.
 
     Notes
     -----
@@ -45,14 +47,21 @@ class PooledModel(nn.Module):
 
     base_model_prefix = "encoder"
 
-    def __init__(self, encoder: Any, poolings: tuple[str, ...], *, in_pairs: bool = False) -> None:
+    def __init__(
+        self,
+        encoder: Any,
+        poolings: tuple[str, ...],
+        *,
+        in_pairs: bool = False,
+        n_numbers: int = 0,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.poolings = poolings
         self.in_pairs = in_pairs
         n_features = encoder.config.hidden_size * len(poolings)
         self.length = n_features**0.5
-        n_features *= N_OF_PAIR if in_pairs else 1
+        n_features = n_features * (N_OF_PAIR if in_pairs else 1) + n_numbers
         # Not torch's random weights, which would be drawn from the caller's generator.
         n_outputs = encoder.config.num_labels
         self.head = nn.utils.skip_init(nn.Linear, n_features, n_outputs)  # type: ignore[no-untyped-call]
@@ -61,10 +70,14 @@ class PooledModel(nn.Module):
         """Return the encoder's outputs."""
         return self.encoder(**inputs)
 
-    def logits(self, vectors: Tensor) -> Tensor:
-        """Map pooled vectors (n, F) to logits (n, K), or (n / 2, K) of pairs."""
-        scaled = functional.normalize(vectors.float(), dim=-1) * self.length
-        return self.head(of_pairs(scaled) if self.in_pairs else scaled)
+    def logits(self, vectors: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """Map pooled vectors (n, F), and numbers (n, M), to logits (n, K), (n / 2, K) of pairs."""
+        features = functional.normalize(vectors.float(), dim=-1) * self.length
+        if self.in_pairs:
+            features = of_pairs(features)
+        if numbers is not None:
+            features = torch.cat([features, numbers], dim=-1)
+        return self.head(features)
 
     @property
     def config(self) -> Any:
@@ -101,10 +114,13 @@ def of_pairs(vectors: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def logits_of_vectors(model: PooledModel, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Map pooled vectors (n, F) to logits, as `PooledModel.logits`."""
-    tensor = torch.from_numpy(vectors).to(next(model.encoder.parameters()).device)
-    return model.logits(tensor).float().cpu().numpy()
+def logits_of_vectors(
+    model: PooledModel, vectors: NDArray[np.float32], numbers: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    """Map pooled vectors (n, F), and numbers (n, M), to logits, as `PooledModel.logits`."""
+    device = next(model.encoder.parameters()).device
+    beside = None if numbers is None else torch.from_numpy(numbers).to(device)
+    return model.logits(torch.from_numpy(vectors).to(device), beside).float().cpu().numpy()
 
 
 def readable_part(model: Any) -> Any:
@@ -118,6 +134,7 @@ def pooled_from_weights(
     poolings: tuple[str, ...],
     *,
     in_pairs: bool = False,
+    n_numbers: int = 0,
 ) -> PooledModel:
     """Build the model around weights; the encoder's are shared, not copied."""
     prefix = PooledModel.base_model_prefix + "."
@@ -127,7 +144,7 @@ def pooled_from_weights(
         if name.startswith(prefix)
     }
     encoder = model_from_weights(config, inside, "AutoModel")
-    model = PooledModel(encoder, poolings, in_pairs=in_pairs)
+    model = PooledModel(encoder, poolings, in_pairs=in_pairs, n_numbers=n_numbers)
     head = {
         name.removeprefix("head."): tensor.float()
         for name, tensor in weights.items()

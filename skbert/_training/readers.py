@@ -105,8 +105,12 @@ class TextReader:
 
     def logits(self, rows: NDArray[np.int64]) -> Tensor:
         """As `Reader.logits`."""
+        numbers = self.encodings.numbers
+        beside = None if numbers is None else torch.from_numpy(numbers[rows])
+        if beside is not None:
+            beside = _device.to_device(beside, self.encoder.device)
         with _device.autocast(self.encoder.device, self.encoder.dtype):
-            return self.encoder.model.logits(self._vectors(rows)).float()
+            return self.encoder.model.logits(self._vectors(rows), beside).float()
 
     def _vectors(self, rows: NDArray[np.int64]) -> Tensor:
         """Return the pooled vectors of the texts of some rows, (n, F)."""
