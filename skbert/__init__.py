@@ -8,6 +8,7 @@ from skbert._estimators.embedder import BertEmbedder
 from skbert._estimators.question_answerer import BertQuestionAnswerer
 from skbert._estimators.regressor import BertRegressor
 from skbert._estimators.token_classifier import BertTokenClassifier
+from skbert._estimators.trusted_types import SKOPS_TRUSTED_TYPES
 from skbert._exceptions import (
     CacheError,
     CheckpointChangedError,
@@ -33,6 +34,7 @@ from skbert._texts.entities import Entity
 __version__ = "0.1.0"
 
 __all__ = [
+    "SKOPS_TRUSTED_TYPES",
     "Answer",
     "BertClassifier",
     "BertEmbedder",

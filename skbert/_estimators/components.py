@@ -1,10 +1,17 @@
-"""Fewer features a column: principal components, fitted to the vectors of its training texts."""
+"""Fewer features a column: principal components, fitted to the vectors of its training texts.
+
+The features are scaled to equal spread before: the best of the three ways that
+benchmarks/embedding/components.py compares, as STRABLE does on 108 tables
+(https://arxiv.org/abs/2605.12292).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skbert._exceptions import InputError
 
@@ -26,7 +33,7 @@ def check_n_components(n_components: int, n_texts: int, n_features: int) -> None
 
 
 class Components:
-    """Principal components of each column's vectors.
+    """Principal components of each column's vectors, of features of equal spread.
 
     Parameters
     ----------
@@ -36,12 +43,14 @@ class Components:
 
     def __init__(self, n_components: int) -> None:
         self.n_components = n_components
-        self.columns: list[PCA] = []
+        self.columns: list[Pipeline] = []
 
     def fit(self, vectors: NDArray[np.float32], is_missing: NDArray[np.bool_]) -> Components:
         """Fit to vectors (n, n_columns, F); missing texts, (n, n_columns), are left out."""
         self.columns = [
-            PCA(self.n_components, random_state=0).fit(vectors[~is_missing[:, column], column])
+            make_pipeline(StandardScaler(), PCA(self.n_components, random_state=0)).fit(
+                vectors[~is_missing[:, column], column]
+            )
             for column in range(vectors.shape[1])
         ]
         return self
@@ -51,8 +60,8 @@ class Components:
     ) -> NDArray[np.float32]:
         """Turn vectors (n, n_columns, F) into (n, n_columns, n_components); missing ones are 0."""
         result = np.zeros((*vectors.shape[:2], self.n_components), np.float32)
-        for column, pca in enumerate(self.columns):
+        for column, steps in enumerate(self.columns):
             there = ~is_missing[:, column]
             if there.any():
-                result[there, column] = pca.transform(vectors[there, column])
+                result[there, column] = steps.transform(vectors[there, column])
         return result

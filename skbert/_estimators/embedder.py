@@ -93,9 +93,9 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     combine_layers : {"mean", "concat"}, default="mean"
         How several layers become one vector a token.
     n_components : int or None, default=None
-        Fewer features a column of texts: that many principal components, fitted to the training
-        texts, as trees and small tables like them better. None keeps all. With it, `fit` computes
-        the vectors of X, and `fit_transform` computes them once.
+        Fewer features a column of texts: that many principal components of the standardised
+        features, fitted to the training texts [3]_. None keeps all. With it, `fit` computes the
+        vectors of X, and `fit_transform` computes them once.
     normalize : bool, default=False
         Scale each vector to Euclidean length 1 (a vector of zeros stays as it is). A checkpoint
         that does so last of all, as sentence-transformers reads it, needs True for its vectors.
@@ -184,6 +184,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
        BERT-Networks", https://arxiv.org/abs/1908.10084
     .. [2] Devlin et al. (2019), "BERT: Pre-training of Deep Bidirectional Transformers for
        Language Understanding", https://arxiv.org/abs/1810.04805
+    .. [3] STRABLE, a benchmark of tables with texts, https://arxiv.org/abs/2605.12292
 
     Examples
     --------

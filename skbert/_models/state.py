@@ -47,9 +47,18 @@ class ModelState:
     bfloat16: tuple[str, ...]
     digest: str
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A tokenizer of a megabyte in one str is more than skops' visualize can show.
+        files = {
+            name: np.frombuffer(text.encode(), np.uint8) for name, text in self.tokenizer.items()
+        }
+        return {**vars(self), "tokenizer": files}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             object.__setattr__(self, name, value)
+        files = {name: bytes(content).decode() for name, content in self.tokenizer.items()}
+        object.__setattr__(self, "tokenizer", files)
         self.verify()
 
     def verify(self) -> None:

@@ -1,0 +1,35 @@
+"""The types that a saved estimator is made of, for formats that ask which ones to trust."""
+
+from __future__ import annotations
+
+from skbert._cache.cache import EmbeddingCache
+from skbert._estimators.classifier import BertClassifier
+from skbert._estimators.components import Components
+from skbert._estimators.embedder import BertEmbedder
+from skbert._estimators.number_columns import NumberColumns
+from skbert._estimators.question_answerer import BertQuestionAnswerer
+from skbert._estimators.regressor import BertRegressor
+from skbert._estimators.token_classifier import BertTokenClassifier
+from skbert._inference.loop import HiddenStates
+from skbert._models.checkpoint import Checkpoint
+from skbert._models.state import ModelState
+
+_TYPES = (
+    BertClassifier,
+    BertEmbedder,
+    BertQuestionAnswerer,
+    BertRegressor,
+    BertTokenClassifier,
+    Checkpoint,
+    Components,
+    EmbeddingCache,
+    HiddenStates,
+    ModelState,
+    NumberColumns,
+)
+# As skops names them; the path of a cache is one of pathlib's.
+SKOPS_TRUSTED_TYPES = [
+    *(f"{kind.__module__}.{kind.__qualname__}" for kind in _TYPES),
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+]
