@@ -17,6 +17,7 @@ import pytest
 import skbert
 
 EXPORTED = [
+    "SKOPS_TRUSTED_TYPES",
     "Answer",
     "BertClassifier",
     "BertEmbedder",

@@ -13,6 +13,7 @@ from skbert._cache.file import check, connected, writing
 from skbert._exceptions import ParameterError
 
 LEAST_BYTES = 2**20
+USUAL_NAME = "embeddings.sqlite"
 
 
 class EmbeddingCache:
@@ -26,7 +27,8 @@ class EmbeddingCache:
     Parameters
     ----------
     path : str or Path
-        The file. It is made when it is first needed.
+        The file, which is made when it is first needed; or a folder, for the file
+        ``embeddings.sqlite`` in it: one that exists, or a str that ends in a slash.
     max_bytes : int, default=None
         Size that the file should not exceed, at least 2**20. When it is reached, the entries that
         were not used for longest are dropped. By default it grows without limit.
@@ -73,7 +75,7 @@ class EmbeddingCache:
                 f"integer of at least {LEAST_BYTES}."
             )
         # Absolute: workers may run in other folders.
-        self.path = Path(path).expanduser().absolute()
+        self.path = _file_of(path)
         self.max_bytes = None if max_bytes is None else int(max_bytes)
 
     def __repr__(self) -> str:
@@ -133,6 +135,13 @@ class EmbeddingCache:
 def as_cache(cache: Any) -> EmbeddingCache | None:
     """Return the cache that an estimator's parameter means: None, a path, or one."""
     return cache if cache is None or isinstance(cache, EmbeddingCache) else EmbeddingCache(cache)
+
+
+def _file_of(path: str | os.PathLike[str]) -> Path:
+    """Return the file that a path means, in a folder the one of the usual name."""
+    file = Path(path).expanduser().absolute()
+    is_folder = file.is_dir() or str(path).endswith(("/", os.sep))
+    return file / USUAL_NAME if is_folder else file
 
 
 def _is_limit(value: Any) -> bool:

@@ -116,6 +116,9 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     missing : {"error", "empty", "zero"}, default="error"
         What happens to missing texts (None, NaN, pandas.NA): they are refused, read as empty
         texts, or given vectors of zeros (no token vectors with ``pooling=None``).
+    add_indicator : bool, default=False
+        One more feature a column, as `SimpleImputer` has it: 1 where the text is missing, else 0.
+        For ``missing="empty"`` and "zero".
     batch_size : int or "auto", default="auto"
         Texts in a batch. "auto" cuts batches by their number of tokens instead, as many as the
         device computes best. It changes speed and memory, not the result.
@@ -129,9 +132,9 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         fastest on such a CPU, and the least exact. The result is float32 always.
     cache : None, str, Path or EmbeddingCache, default=None
         Where vectors are kept on disk, one entry a text: a file, which is made if it does not
-        exist. Only texts that no earlier `transform` has met, in this process or another, with
-        the same weights and settings, are computed (see `EmbeddingCache`). Vectors differ from
-        computed ones by rounding at most.
+        exist, or a folder, for the file ``embeddings.sqlite`` in it. Only texts that no earlier
+        `transform` has met, in this process or another, with the same weights and settings, are
+        computed (see `EmbeddingCache`). Vectors differ from computed ones by rounding at most.
     n_jobs : int, default=None
         Workers among which `transform` divides the texts; -1 for one a core, None for 1 or what
         `joblib.parallel_config` says. Each loads the weights once. On a CPU one process uses all
@@ -209,6 +212,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         "n_components": whole_number(1, or_else=None),
         "normalize": TRUE_OR_FALSE,
         "missing": one_of("error", "empty", "zero"),
+        "add_indicator": TRUE_OR_FALSE,
         "cache": Rule(_is_cache, "None, the path of a file, or an EmbeddingCache"),
         "n_jobs": Rule(
             lambda value: value is None or (is_integer(value) and value != 0),
@@ -232,6 +236,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         overflow: str = "truncate",
         stride: int | None = None,
         missing: str = "error",
+        add_indicator: bool = False,
         batch_size: int | str = "auto",
         device: str = "auto",
         precision: str = "auto",
@@ -252,6 +257,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         self.overflow = overflow
         self.stride = stride
         self.missing = missing
+        self.add_indicator = add_indicator
         self.batch_size = batch_size
         self.device = device
         self.precision = precision
@@ -323,7 +329,8 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         self._columns = columns.names or [f"x{number}" for number in range(columns.n_columns)]
         self._n_features_of_text = n_features
         self._components = None
-        self.n_features_out_ = (self.n_components or n_features) * columns.n_columns
+        n_of_column = (self.n_components or n_features) + bool(self.add_indicator)
+        self.n_features_out_ = n_of_column * columns.n_columns
         if self.n_components is None:
             return columns, None
         vectors = self._embed(columns.texts)
@@ -340,6 +347,24 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         is_missing = columns.is_missing.reshape(-1, columns.n_columns)
         # Texts that are read as empty have vectors like any other.
         return of_columns, is_missing & (self.missing == "zero")
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        if self.add_indicator and self.missing == "error":
+            raise ParameterError(
+                'add_indicator=True tells which texts are missing, and missing="error" refuses '
+                'these. Use missing="empty" or "zero", or add_indicator=False.'
+            )
+        if self.pooling is None and self.add_indicator:
+            raise ParameterError(
+                "add_indicator=True adds a feature to the vector of a text, and pooling=None gives "
+                "one vector a token. Use add_indicator=False, or a pooling."
+            )
+        if self.pooling is None and self.n_components is not None:
+            raise ParameterError(
+                f"n_components={self.n_components} is for one vector a text, and pooling=None "
+                "gives one a token. Use n_components=None, or a pooling."
+            )
 
     def _check_X(self, X: Any, *, reset: bool) -> TextColumns:
         """Turn X into texts: the one hook through which all input comes."""
@@ -397,6 +422,9 @@ class BertEmbedder(TransformerMixin, BertEstimator):
             of_columns = self._components.transform(of_columns, is_zero)
         else:
             of_columns[is_zero] = 0
+        if self.add_indicator:
+            is_missing = columns.is_missing.reshape(-1, columns.n_columns, 1)
+            of_columns = np.concatenate([of_columns, is_missing.astype(np.float32)], axis=2)
         return of_columns.reshape(-1, self.n_features_out_)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
@@ -492,11 +520,6 @@ class BertEmbedder(TransformerMixin, BertEstimator):
             return names[0] if len(names) == 1 else names
         if self.pooling == "pooler" and not encoder.has_pooler:
             raise self._no_pooler()
-        if self.pooling is None and self.n_components is not None:
-            raise ParameterError(
-                f"n_components={self.n_components} is for one vector a text, and pooling=None "
-                "gives one a token. Use n_components=None, or a pooling."
-            )
         return self.pooling
 
     def _resolve_prompt(self, folder: Path) -> tuple[str, bool]:
@@ -566,10 +589,11 @@ class BertEmbedder(TransformerMixin, BertEstimator):
             given = list(input_features)
             _check_input_features(given, self)
             columns = given if len(given) == len(columns) else columns
-        n_features = self.n_features_out_ // len(columns)
+        n_features = self.n_features_out_ // len(columns) - self.add_indicator
         width = len(str(n_features - 1))
-        names = [f"{name}_{number:0{width}}" for name in columns for number in range(n_features)]
-        return np.array(names, dtype=object)
+        endings = [f"{number:0{width}}" for number in range(n_features)]
+        endings += ["missing"] if self.add_indicator else []
+        return np.array([f"{name}_{end}" for name in columns for end in endings], dtype=object)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

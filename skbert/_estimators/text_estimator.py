@@ -48,7 +48,9 @@ OWN_HEAD = "head"
 CROSS_ENCODER, BI_ENCODER = "cross-encoder", "bi-encoder"
 # Up to so many pairs, what a sentence encoder knows of each text is worth more than what it can
 # learn of reading both together.
-MOST_PAIRS_APART = 1_000
+MOST_PAIRS_APART = 500
+# Part of the usual learning rate that suits a bi-encoder: it has its probe's knowledge to lose.
+RATE_APART = 0.4
 
 
 def _are_columns(value: Any) -> bool:
@@ -264,6 +266,10 @@ class TextEstimator(ProbedHead):
                 f'overflow="windows": {what}. Use overflow="truncate", or {remedy}.'
             )
         return pooling
+
+    def _resolve_learning_rate(self, encoder: Encoder) -> float:
+        rate = super()._resolve_learning_rate(encoder)
+        return rate * RATE_APART if self._reads_apart and self.learning_rate == "auto" else rate
 
     def _resolve_prompt(self, folder: Path) -> str:
         if self.prompt != "auto":

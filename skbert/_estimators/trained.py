@@ -27,6 +27,7 @@ from skbert._models.state import ModelState, model_config, state_of, tokenizer_o
 from skbert._models.tokenizer import load_tokenizer
 from skbert._texts.inputs import Texts, check_texts_or_pairs
 from skbert._texts.windows import Encodings
+from skbert._training.callbacks import history_attributes
 from skbert._training.pooled_model import PooledModel, readable_part
 
 SHORTEN = "shorten them"
@@ -162,9 +163,7 @@ class TrainedEstimator(BertEstimator):
 
     def _keep(self, state: ModelState, history: list[dict[str, float]]) -> None:
         self._state = state
-        self.history_ = history
-        self.loss_curve_ = [entry["loss"] for entry in history]
-        self.n_iter_ = len(history)
+        self._set(history_attributes(history))
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_state" in vars(self)

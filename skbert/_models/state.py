@@ -55,10 +55,9 @@ class ModelState:
         return {**vars(self), "tokenizer": files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
+        files = {name: bytes(content).decode() for name, content in state["tokenizer"].items()}
+        for name, value in {**state, "tokenizer": files}.items():
             object.__setattr__(self, name, value)
-        files = {name: bytes(content).decode() for name, content in self.tokenizer.items()}
-        object.__setattr__(self, "tokenizer", files)
         self.verify()
 
     def verify(self) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["CallbackSupportMixin", "FitCallbacks", "callback_data", "with_callbacks"]
+__all__ = [
+    "CallbackSupportMixin",
+    "FitCallbacks",
+    "callback_data",
+    "history_attributes",
+    "with_callbacks",
+]
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -46,6 +52,7 @@ class FitCallbacks:
         self.estimator = estimator
         self.attributes_from = attributes_from
         self.data = data
+        self.history: list[dict[str, float]] = []
         self.context = None
         if hasattr(estimator, "_init_callback_context"):
             self.context = estimator._init_callback_context(max_subtasks=n_epochs)
@@ -60,13 +67,20 @@ class FitCallbacks:
     def on_epoch_end(
         self, entry: dict[str, float], weights: Callable[[], dict[str, Tensor]]
     ) -> bool:
-        """End the subtask; give whether a callback asks to stop."""
+        """End the subtask; give whether a callback asks to stop.
+
+        The estimator has its `history_`, `loss_curve_` and `n_iter_` so far: a callback that looks
+        at no prediction, as one that prunes, need not wait for the weights.
+        """
         if self.context is None:
             return False
+        self.history.append(entry)
+        shown = history_attributes(self.history)
+        vars(self.estimator).update(shown)
         return bool(
             self.epoch.call_on_fit_task_end(
                 estimator=self.estimator,
-                reconstruction_attributes=lambda: self.attributes_from(weights()),
+                reconstruction_attributes=lambda: self.attributes_from(weights()) | shown,
                 **self.data,
             )
         )
@@ -77,6 +91,15 @@ class FitCallbacks:
             self.context.call_on_fit_task_end(
                 estimator=self.estimator, reconstruction_attributes={}, **self.data
             )
+
+
+def history_attributes(history: list[dict[str, float]]) -> dict[str, Any]:
+    """Return what a fitted estimator tells of its epochs."""
+    return {
+        "history_": list(history),
+        "loss_curve_": [entry["loss"] for entry in history],
+        "n_iter_": len(history),
+    }
 
 
 def callback_data(X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:

@@ -335,6 +335,17 @@ class TestTheObject:
         monkeypatch.chdir("/")
         assert cache.path == tmp_path / "a.sqlite"
 
+    def test_a_folder_means_the_usual_file_in_it(self, tiny_bert, tmp_path):
+        folder = tmp_path / "there"
+        folder.mkdir()
+        for path in (folder, str(folder), f"{folder}/"):
+            assert EmbeddingCache(path).path == folder / "embeddings.sqlite"
+        new = f"{tmp_path}/new/"
+        assert EmbeddingCache(new).path == tmp_path / "new" / "embeddings.sqlite"
+        BertEmbedder(tiny_bert, cache=folder).fit_transform(["a"])
+        BertEmbedder(tiny_bert, cache=new).fit_transform(["a"])
+        assert len(EmbeddingCache(folder)) == len(EmbeddingCache(new)) == 1
+
 
 EMBED = """
 import os, signal, sys

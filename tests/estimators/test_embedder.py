@@ -426,6 +426,27 @@ class TestColumns:
         assert (vectors[1, 32:] == 0).all()
         assert (vectors[1, :32] != 0).any()
 
+    @pytest.mark.parametrize("missing", ["empty", "zero"])
+    def test_an_indicator_of_missing_texts(self, tiny_bert, missing):
+        frame = self.FRAME.astype(object)
+        frame.loc[1, "body"] = None
+        embedder = BertEmbedder(tiny_bert, missing=missing, add_indicator=True)
+        vectors = embedder.fit_transform(frame)
+        assert vectors.shape == (3, 66)
+        assert vectors[:, [32, 65]].tolist() == [[0, 0], [0, 1], [0, 0]]
+        assert embedder.get_feature_names_out()[[32, 65]].tolist() == [
+            "title_missing",
+            "body_missing",
+        ]
+        plain = BertEmbedder(tiny_bert, missing=missing).fit_transform(frame)
+        np.testing.assert_array_equal(vectors[:, 33:65], plain[:, 32:])
+
+    def test_an_indicator_of_what_is_refused(self, tiny_bert):
+        with pytest.raises(ParameterError, match='missing="error" refuses'):
+            BertEmbedder(tiny_bert, add_indicator=True).fit(["a"])
+        with pytest.raises(ParameterError, match="one vector a token"):
+            BertEmbedder(tiny_bert, missing="zero", add_indicator=True, pooling=None).fit(["a"])
+
     def test_no_rows_give_no_vectors(self, tiny_bert):
         embedder = BertEmbedder(tiny_bert).fit(self.FRAME)
         assert embedder.transform(self.FRAME[:0]).shape == (0, 64)

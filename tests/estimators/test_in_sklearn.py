@@ -888,6 +888,45 @@ def test_callback_stops_the_training(callback, tiny_bert):
     np.testing.assert_allclose(recorder.outputs[1], fitted.predict_proba(texts), atol=1e-6)
 
 
+class Pruner:
+    """Ends a fit as optuna's ``trial.should_prune()`` does, by what the estimator tells."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, int, float]] = []
+
+    def setup(self, estimator, context) -> None:
+        pass
+
+    def teardown(self, estimator, context) -> None:
+        pass
+
+    def on_fit_task_begin(self, estimator, context) -> None:
+        pass
+
+    def on_fit_task_end(self, estimator, context) -> None:
+        if context.task_name != "epoch":
+            return
+        entry = estimator.history_[-1]
+        self.seen.append((estimator.loss_curve_[-1], estimator.n_iter_, entry["validation_score"]))
+        if len(self.seen) == 2:
+            raise RuntimeError("pruned")
+
+
+def test_callback_sees_loss_score_and_history_and_may_prune(callback, tiny_bert):
+    texts, y = sentences()
+    whole = classifier(tiny_bert, early_stopping=True, validation_fraction=0.3).fit(texts, y)
+    pruner = Pruner()
+    estimator = classifier(tiny_bert, early_stopping=True, validation_fraction=0.3)
+    with pytest.raises(RuntimeError, match="pruned"):
+        estimator.set_callbacks(pruner).fit(texts, y)
+    assert [n_epochs for _, n_epochs, _ in pruner.seen] == [1, 2]
+    for (loss, _, score), entry in zip(pruner.seen, whole.history_[:2], strict=True):
+        assert loss == pytest.approx(entry["loss"], abs=1e-6)
+        assert score == pytest.approx(entry["validation_score"], abs=1e-6)
+    with pytest.raises(NotFittedError):
+        estimator.predict(texts)
+
+
 def test_callback_is_torn_down_after_an_error(callback, tiny_bert):
     texts, y = sentences()
     recorder = Recorder()
