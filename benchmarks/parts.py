@@ -5,8 +5,8 @@ from functools import partial
 from typing import NamedTuple
 
 from answers import comparison as answers
-from embedding import growth, imports, int8, memory, mteb, numbers, speed
-from fine_tuning import accuracy, prediction, quality, training
+from embedding import components, growth, imports, int8, memory, mteb, numbers, speed
+from fine_tuning import accuracy, prediction, quality, tables, training
 from grid_search import search
 from shared.training import summarize_scores, summarize_side_by_side
 from words import comparison as words
@@ -30,6 +30,7 @@ PARTS = {
     "import": Part("time beyond torch and scikit-learn", imports.measure, needs=""),
     "memory": Part("peak of many texts", memory.measure, memory.summarize),
     "numbers": Part("beside sentence-transformers and transformers", numbers.measure),
+    "components": Part("three ways to fewer features", components.measure),
     "mteb": Part("BANKING77 by MTEB's protocol", mteb.measure, mteb.summarize),
     "speed": Part("embedding beside its peers", speed.measure, speed.summarize),
     "growth": Part("as the texts become more and longer", growth.measure),
@@ -48,6 +49,7 @@ PARTS = {
         accuracy.summarize,
         TRAINER,
     ),
+    "tables": Part("texts beside numbers: pipelines and one model", tables.measure),
     "fine-tuning-memory": Part(
         "a fit beside the Trainer", training.measure_memory, training.summarize_memory, TRAINER
     ),
