@@ -16,6 +16,7 @@ from skbert._cache.cache import EmbeddingCache, as_cache
 from skbert._cache.entries import look_up, store
 from skbert._cache.file import check
 from skbert._estimators.base import READ_WHOLE, BertEstimator, warn_of_truncation
+from skbert._estimators.onnx_files import check_reading, onnx_file, write_onnx
 from skbert._estimators.parameters import (
     READING_RULES,
     SHARED_RULES,
@@ -27,6 +28,7 @@ from skbert._estimators.parameters import (
 from skbert._exceptions import InputError, ParameterError
 from skbert._inference.embedding import Settings, cache_keys, embed_texts
 from skbert._inference.loop import HiddenStates
+from skbert._inference.onnx_graph import TextGraph
 from skbert._inference.pooling import POOLINGS
 from skbert._inference.progress import progress_bar
 from skbert._inference.workers import Job, are_workers_asked, embed_in_workers
@@ -34,7 +36,8 @@ from skbert._models.checkpoint import DEFAULT_MODEL, find_checkpoint
 from skbert._models.encoder import Encoder
 from skbert._models.sentence_settings import own_prompt
 from skbert._models.sentence_transformers import own_pooling, warn_of_unapplied
-from skbert._models.shared import load_encoder, load_same
+from skbert._models.shared import load_encoder, load_plain, load_same
+from skbert._models.vector_steps import UnitLength
 from skbert._texts.distinct import DistinctTexts, Embedded, Vectors
 from skbert._texts.inputs import TextColumns, check_text_columns
 
@@ -337,7 +340,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     def _embed(self, texts: Sequence[str]) -> Vectors:
         """Embed clean texts: distinct → looked up → computed → written → in the caller's order."""
         encoder, settings, cache = self._loaded(), self._settings(), as_cache(self.cache)
-        n_features = self.n_features_out_ // len(self._columns)
+        n_features = self._n_features_of_a_text
         distinct = DistinctTexts(texts, n_features, settings.pooling is not None)
         keys = [] if cache is None else cache_keys(encoder, settings, distinct.texts)
         with progress_bar(len(texts), "text", self.verbose) as bar:
@@ -376,6 +379,47 @@ class BertEmbedder(TransformerMixin, BertEstimator):
             *self._placement(),
             bool(self._steps_digest),
         )
+
+    def to_onnx(self, path: str | Path) -> None:
+        """Write the embedder as an ONNX graph, for runtimes without Python or torch.
+
+        Beside it lie ``tokenizer.json``, for ``tokenizers.Tokenizer.from_file``, which cuts texts
+        off at `max_length_` and pads them, and ``skbert.json``, with the prompt that is to be put
+        before each text. The graph reads ``input_ids`` and ``attention_mask``, and
+        ``token_type_ids`` where the model does, of any number of texts of any length, and gives
+        ``vectors``, (n_texts, n_features); of several columns, read each by itself. With
+        ``pooling=None`` it gives ``token_vectors``, (n_texts, n_tokens, n_features), padding
+        included. Needs the extra ``onnx``.
+
+        Parameters
+        ----------
+        path : str or Path
+            File, whose name ends in ".onnx", in a folder of its own; what is there is replaced.
+
+        Raises
+        ------
+        ParameterError
+            If the graph cannot express what the embedder does (windows, a prompt that is not
+            pooled, a model that chooses its way by the length of the texts).
+        MissingPackageError
+            If onnx, onnxscript or onnxruntime is not installed.
+        """
+        check_is_fitted(self)
+        self._check_params()
+        file = onnx_file(path, self)
+        check_reading(self)
+        settings = self._settings()
+        encoder = load_plain(self.checkpoint_, vars(self).get("_files"), settings.needs_steps)
+        steps = [step.layer for step in encoder.steps.steps] if encoder.steps is not None else []
+        if settings.normalize:
+            steps.append(UnitLength())
+        name = "token_vectors" if settings.pooling is None else "vectors"
+        graph = TextGraph(encoder, settings.states, settings.pooling, steps)
+        write_onnx(self, file, graph, name, {"n_features": int(self._n_features_of_a_text)})
+
+    @property
+    def _n_features_of_a_text(self) -> int:
+        return self.n_features_out_ // len(self._columns)
 
     def _compute(
         self, encoder: Encoder, settings: Settings, distinct: DistinctTexts, bar: Any

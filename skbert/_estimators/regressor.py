@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from torch import nn
 
 from skbert._estimators.text_estimator import TextEstimator
 from skbert._exceptions import CheckpointError
+from skbert._inference.onnx_graph import InUnit
 from skbert._models.cross_encoder import (
     activated,
     own_activation,
@@ -21,6 +23,7 @@ from skbert._models.cross_encoder import (
     with_activation,
 )
 from skbert._models.state import weight_tensors
+from skbert._models.vector_steps import activation
 from skbert._training.callbacks import callback_data, with_callbacks
 from skbert._training.targets import check_numbers, check_weights, number_targets
 from skbert._training.tasks import TextTask
@@ -274,6 +277,14 @@ class BertRegressor(RegressorMixin, TextEstimator):
             "target_scale_": np.array(extras.get("target_scale", [1.0] * n_outputs)),
             "_one_dimensional": extras.get("one_dimensional", n_outputs == 1),
         }
+
+    def _last_steps(self) -> tuple[str, list[Any]]:
+        steps: list[Any] = [InUnit(self.target_scale_, self.target_mean_)]
+        if self._activation is not None:
+            steps.insert(0, activation(self._activation, Path("config.json")))
+        if self._one_dimensional:
+            steps.append(nn.Flatten(0))
+        return "values", steps
 
     def _attributes_of_files(self, folder: Path, config: Any) -> dict[str, Any]:
         warn_of_cross_encoders_prompt(folder)
