@@ -15,7 +15,7 @@ TOKENIZER_FILE, SETTINGS_FILE = "tokenizer.json", "skbert.json"
 
 
 def onnx_file(path: Any, estimator: Any) -> Path:
-    """Return the file that a graph is to be written to; its folder is made.
+    """Return the file that a graph is to be written to.
 
     Raises
     ------
@@ -31,9 +31,7 @@ def onnx_file(path: Any, estimator: Any) -> Path:
             f"'.onnx'. Give it a folder of its own, such as 'exported/model.onnx': "
             f"{TOKENIZER_FILE} and {SETTINGS_FILE} are written beside it."
         )
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return file
+    return Path(path)
 
 
 def check_reading(estimator: Any) -> None:
@@ -78,6 +76,7 @@ def write_onnx(
         What is said in SETTINGS_FILE beside what is said for all estimators, as JSON.
     """
     max_length = estimator.max_length_
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_graph(graph, output_name, max_length, file)
     write_tokenizer(graph.encoder.tokenizer, max_length, file.with_name(TOKENIZER_FILE))
     said = {

@@ -11,7 +11,8 @@ Letters: n texts, L tokens in the longest, F features of the result.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,13 @@ from skbert._optional import import_optional
 
 # All packages of the extra "onnx".
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+# What logs while a graph is made: advice to authors of models and exporters.
+NOISY = ("torch.onnx", "torch.fx", "torch.fx.experimental.symbolic_shapes", "onnxscript")
 # A file of protobuf, with the weights in it, holds at most 2 GiB; above, they get a file beside it.
 MOST_BYTES = 1_900_000_000
 # Longer texts are not tried: memory of attention that is written out grows with their square.
 LONGEST_TRIAL = 1_024
+FATAL = 4  # onnxruntime's level of logging
 # A graph that took another way differs by far more, rounding by far less.
 TOLERANCE = 1e-3
 
@@ -196,14 +200,18 @@ def _exported(graph: TextGraph, output_name: str) -> Any:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Leave out, for a moment, what the exporter logs of packages that nobody asked for."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Leave out, for a moment, what the exporter says of itself and of other packages."""
+    loggers = [logging.getLogger(name) for name in NOISY]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _inputs(graph: TextGraph, texts: Sequence[str], max_length: int) -> dict[str, Tensor]:
@@ -222,15 +230,13 @@ def _inputs(graph: TextGraph, texts: Sequence[str], max_length: int) -> dict[str
 
 def _compare(graph: TextGraph, file: Path, max_length: int) -> None:
     """Let onnxruntime read texts of several lengths, beside each other and alone."""
-    runtime = import_optional("onnxruntime", extra="onnx", needed_by="to_onnx")
-    session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     most = min(max_length, LONGEST_TRIAL)
     short, longer = TRIAL_TEXTS
     texts = ["a", short, longer, " ".join([longer] * most)]
+    compute = _reader(graph, file)
     alone = [_computed(graph, _inputs(graph, [text], most)) for text in texts]
     for rows in ([0], [3], [0, 1, 2, 3], [1, 1]):
-        inputs = _inputs(graph, [texts[row] for row in rows], most)
-        found = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})[0]
+        found = compute(_inputs(graph, [texts[row] for row in rows], most))
         for row, result in zip(rows, found, strict=True):
             expected = alone[row][0]
             if graph.poolings is None and expected.ndim == 2:  # beyond it is padding
@@ -239,6 +245,26 @@ def _compare(graph: TextGraph, file: Path, max_length: int) -> None:
                 length = int(_inputs(graph, [texts[row]], most)["input_ids"].shape[1])
                 what = f"the graph's result for a text of {length} tokens is not the model's"
                 raise _no_graph(graph, what)
+
+
+def _reader(graph: TextGraph, file: Path) -> Callable[[dict[str, Tensor]], NDArray[np.float32]]:
+    """Return what computes a graph's result for inputs, by onnxruntime."""
+    runtime = import_optional("onnxruntime", extra="onnx", needed_by="to_onnx")
+    options = runtime.SessionOptions()
+    options.log_severity_level = FATAL  # an error is raised, too
+
+    def compute(inputs: dict[str, Tensor]) -> NDArray[np.float32]:
+        values = {name: tensor.numpy() for name, tensor in inputs.items()}
+        try:
+            return session.run(None, values)[0]
+        except Exception as error:
+            raise _no_graph(graph, f"onnxruntime cannot compute it ({reason(error)})") from error
+
+    try:
+        session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise _no_graph(graph, f"onnxruntime cannot read it ({reason(error)})") from error
+    return compute
 
 
 def _computed(graph: TextGraph, inputs: dict[str, Tensor]) -> NDArray[np.float32]:
