@@ -34,6 +34,8 @@ from skbert._optional import import_optional
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 # What logs while a graph is made: advice to authors of models and exporters.
 NOISY = ("torch.onnx", "torch.fx", "torch.fx.experimental.symbolic_shapes", "onnxscript")
+# The exporter would give up on these, too, after minutes and pages of its own.
+FILLED_UP = ("longformer", "led")
 # A file of protobuf, with the weights in it, holds at most 2 GiB; above, they get a file beside it.
 MOST_BYTES = 1_900_000_000
 # Longer texts are not tried: memory of attention that is written out grows with their square.
@@ -178,6 +180,8 @@ def write_graph(graph: TextGraph, output_name: str, max_length: int, file: Path)
 
 def _check_padding(graph: TextGraph) -> None:
     """Refuse a model whose batches must not be padded: a graph has nobody to sort by length."""
+    if graph.encoder.model.config.model_type in FILLED_UP:
+        raise _no_graph(graph, "it fills up texts itself, and then cuts them by their length")
     if not graph.encoder.can_pad:
         raise _no_graph(graph, "padding changes its results, so texts of two lengths do not mix")
 

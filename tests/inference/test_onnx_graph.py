@@ -93,6 +93,20 @@ def test_a_wrong_result_at_some_length_is_noticed(folder, written, tmp_path, mon
     assert not (tmp_path / "model.onnx").exists()
 
 
+@pytest.mark.parametrize("content", [b"no graph", None])
+def test_what_onnxruntime_cannot_do(folder, written, tmp_path, monkeypatch, content):
+    saved = Saved(written)
+    if content is None:  # a graph that wants other inputs
+        monkeypatch.setattr(TextGraph, "input_names", ["input_ids", "attention_mask"])
+    else:
+        saved.content = content
+    monkeypatch.setattr(onnx_graph, "_exported", lambda *args: saved)
+    what = "compute it" if content is None else "read it"
+    with pytest.raises(ParameterError, match=f"onnxruntime cannot {what}"):
+        write_graph(graph_of(folder), "vectors", 64, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
 def test_what_the_exporter_cannot_do(folder, tmp_path, monkeypatch):
     def fail(*args):
         try:
@@ -105,8 +119,15 @@ def test_what_the_exporter_cannot_do(folder, tmp_path, monkeypatch):
         write_graph(graph_of(folder), "vectors", 64, tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("family", ["fnet", "big_bird"])
-def test_models_whose_batches_must_not_be_padded(tmp_path, family):
+@pytest.mark.parametrize(
+    ("family", "why"),
+    [
+        ("fnet", "padding changes its results"),
+        ("big_bird", "padding changes its results"),
+        ("longformer", "it fills up texts itself"),
+    ],
+)
+def test_models_that_read_texts_by_their_length(tmp_path, family, why):
     folder = save_checkpoint(tmp_path / family, FAMILIES[family])
-    with pytest.raises(ParameterError, match=f"type '{family}'.*padding changes its results"):
+    with pytest.raises(ParameterError, match=f"type '{family}'.*{why}.*Use a model of another"):
         write_graph(graph_of(folder), "vectors", 60, tmp_path / "model.onnx")
