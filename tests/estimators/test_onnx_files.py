@@ -12,6 +12,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from skbert import (
@@ -187,12 +188,16 @@ class TestHeads:
         assert_same(file, TEXTS, regressor.predict(TEXTS))
         assert settings(file)["output"] == "values"
 
-    def test_a_cross_encoder_with_an_activation(self, tmp_path, file):
+    def test_a_cross_encoder_with_an_activation_stored_in_bfloat16(self, tmp_path, file):
         folder = save_head(tmp_path / "head", num_labels=1, initializer_range=0.3)
+        weights = Path(folder) / "model.safetensors"
+        halves = {name: tensor.bfloat16() for name, tensor in load_file(weights).items()}
+        save_file(halves, weights, metadata={"format": "pt"})
         section = {"activation_fn": TANH}
-        edit_json(Path(folder) / "config.json", sentence_transformers=section)
+        edit_json(Path(folder) / "config.json", sentence_transformers=section, dtype="bfloat16")
         regressor = BertRegressor.from_pretrained(folder, device="cpu")
         regressor.to_onnx(file)
+        assert regressor._state.bfloat16
         expected = regressor.predict(PAIRS)
         assert expected.shape == (len(PAIRS),)
         assert_same(file, PAIRS, expected)

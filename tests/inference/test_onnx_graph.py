@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -63,6 +64,23 @@ def test_sizes_have_names(written):
     assert inputs == {name: ["batch", "length"] for name in names}
     (output,) = session.get_outputs()
     assert (output.name, output.shape) == ("vectors", ["batch", 32])
+
+
+def test_every_length_alone_and_beside_the_longest(folder, written):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(written), providers=["CPUExecutionProvider"])
+    graph = graph_of(folder).eval()
+    for length in range(1, 65):
+        ids = torch.arange(5, 69).repeat(2, 1)
+        mask = (torch.arange(64) < torch.tensor([[length], [64]])).long()
+        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+        alone = {name: value[:1, :length] for name, value in inputs.items()}
+        with torch.inference_mode():
+            expected = graph(**alone).numpy()
+        for values in (alone, inputs):
+            (found,) = session.run(None, {name: value.numpy() for name, value in values.items()})
+            np.testing.assert_allclose(found[:1], expected, rtol=0, atol=1e-5)
 
 
 def test_large_weights_get_a_file_beside_the_graph(folder, written, tmp_path, monkeypatch):
