@@ -18,6 +18,7 @@ from skbert._estimators.parameters import Rule
 from skbert._estimators.saved_classes import restored_classes, saved_classes
 from skbert._estimators.text_estimator import TextEstimator
 from skbert._exceptions import CheckpointError, CheckpointWarning, InputError, stacklevel_of_caller
+from skbert._inference.onnx_graph import Columns
 from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._models.cross_encoder import (
     own_activation,
@@ -102,7 +103,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
     learning_rate : float or "auto", default="auto"
         Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0. "auto" is
         5e-5, the usual rate of BERT-base, for a hidden size of 384 or more, and more for a smaller
-        model: by the square of the ratio, 2e-4 at most.
+        model: by the square of the ratio, 2e-4 at most; 0.4 of that for a bi-encoder.
     head_learning_rate : float, default=None
         Highest step size of the head; by default that of the rest.
     weight_mixing : float, default=0.7
@@ -460,6 +461,12 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         # scikit-learn expects sorted classes; the checkpoint may have them in any order.
         order = np.argsort(names, kind="stable")
         return _labels(names[order], multilabel, order)
+
+    def _last_steps(self) -> tuple[str, list[Any]]:
+        return "logits", [] if self._columns is None else [Columns(self._columns)]
+
+    def _onnx_settings(self) -> dict[str, Any]:
+        return {"classes": self.classes_.tolist(), "multilabel": self.multilabel_}
 
     def _attributes_of_files(self, folder: Path, config: Any) -> dict[str, Any]:
         warn_of_cross_encoders_prompt(folder)

@@ -8,10 +8,12 @@ benchmarks/embedding/components.py compares, as STRABLE does on 108 tables
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 from skbert._exceptions import InputError
 
@@ -65,3 +67,14 @@ class Components:
             if there.any():
                 result[there, column] = steps.transform(vectors[there, column])
         return result
+
+    def as_layer(self) -> nn.Linear:
+        """Return what is done to the vectors of the only column, as one linear layer."""
+        ((scaler, pca),) = ([step for _, step in steps.steps] for steps in self.columns)
+        weight = pca.components_ / scaler.scale_
+        bias = -weight @ scaler.mean_ - pca.components_ @ pca.mean_
+        layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])  # type: ignore[no-untyped-call]
+        layer.load_state_dict(
+            {"weight": torch.from_numpy(weight).float(), "bias": torch.from_numpy(bias).float()}
+        )
+        return layer

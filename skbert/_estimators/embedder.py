@@ -17,6 +17,7 @@ from skbert._cache.entries import look_up, store
 from skbert._cache.file import check
 from skbert._estimators.base import READ_WHOLE, BertEstimator, warn_of_truncation
 from skbert._estimators.components import Components, check_n_components
+from skbert._estimators.onnx_files import check_reading, onnx_file, write_onnx
 from skbert._estimators.parameters import (
     READING_RULES,
     SHARED_RULES,
@@ -29,6 +30,7 @@ from skbert._estimators.parameters import (
 from skbert._exceptions import InputError, ParameterError
 from skbert._inference.embedding import Settings, cache_keys, embed_texts
 from skbert._inference.loop import HiddenStates
+from skbert._inference.onnx_graph import TextGraph
 from skbert._inference.pooling import POOLINGS
 from skbert._inference.progress import progress_bar
 from skbert._inference.workers import Job, are_workers_asked, embed_in_workers
@@ -36,7 +38,8 @@ from skbert._models.checkpoint import DEFAULT_MODEL, find_checkpoint
 from skbert._models.encoder import Encoder
 from skbert._models.sentence_settings import own_prompt
 from skbert._models.sentence_transformers import own_pooling, warn_of_unapplied
-from skbert._models.shared import load_encoder, load_same
+from skbert._models.shared import load_encoder, load_plain, load_same
+from skbert._models.vector_steps import UnitLength
 from skbert._texts.distinct import DistinctTexts, Embedded, Vectors
 from skbert._texts.inputs import TextColumns, check_text_columns
 
@@ -469,6 +472,60 @@ class BertEmbedder(TransformerMixin, BertEstimator):
             *self._placement(),
             bool(self._steps_digest),
         )
+
+    def to_onnx(self, path: str | Path) -> None:
+        """Write the embedder as an ONNX graph, for runtimes without Python or torch.
+
+        Beside it lie ``tokenizer.json``, for ``tokenizers.Tokenizer.from_file``, which cuts texts
+        off at `max_length_` and pads them, and ``skbert.json``, with the prompt that is to be put
+        before each text. The graph reads ``input_ids`` and ``attention_mask``, and
+        ``token_type_ids`` where the model does, of any number of texts of any length, and gives
+        ``vectors``, (n_texts, n_features); of several columns, read each by itself. With
+        ``pooling=None`` it gives ``token_vectors``, (n_texts, n_tokens, n_features), padding
+        included. Needs the extra ``onnx``.
+
+        Parameters
+        ----------
+        path : str or Path
+            File, whose name ends in ".onnx", in a folder of its own; what is there is replaced.
+
+        Raises
+        ------
+        ParameterError
+            If the graph cannot express what the embedder does (windows, a prompt that is not
+            pooled, a model that chooses its way by the length of the texts).
+        MissingPackageError
+            If onnx, onnxscript or onnxruntime is not installed.
+        """
+        check_is_fitted(self)
+        self._check_params()
+        file = onnx_file(path, self)
+        check_reading(self)
+        self._refuse_columns_for_onnx()
+        settings = self._settings()
+        encoder = load_plain(self.checkpoint_, vars(self).get("_files"), settings.needs_steps)
+        steps = [step.layer for step in encoder.steps.steps] if encoder.steps is not None else []
+        if settings.normalize:
+            steps.append(UnitLength())
+        if self._components is not None:
+            steps.append(self._components.as_layer())
+        name = "token_vectors" if settings.pooling is None else "vectors"
+        graph = TextGraph(encoder, settings.states, settings.pooling, steps)
+        n_features = self.n_components or self._n_features_of_text
+        write_onnx(self, file, graph, name, {"n_features": int(n_features)})
+
+    def _refuse_columns_for_onnx(self) -> None:
+        if self.add_indicator:
+            raise ParameterError(
+                "add_indicator=True: an ONNX graph reads tokens, and is not told which texts are "
+                "missing. Use add_indicator=False, and fit again."
+            )
+        if self.n_components is not None and len(self._columns) > 1:
+            raise ParameterError(
+                f"n_components={self.n_components}: the {len(self._columns)} columns of texts have "
+                "components of their own, and an ONNX graph reads one column. Fit an embedder a "
+                "column, or use n_components=None."
+            )
 
     def _compute(
         self, encoder: Encoder, settings: Settings, distinct: DistinctTexts, bar: Any

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from torch import nn
 
 from skbert._estimators.text_estimator import TextEstimator
 from skbert._exceptions import CheckpointError
+from skbert._inference.onnx_graph import InUnit
 from skbert._models.cross_encoder import (
     activated,
     own_activation,
@@ -21,6 +23,7 @@ from skbert._models.cross_encoder import (
     with_activation,
 )
 from skbert._models.state import weight_tensors
+from skbert._models.vector_steps import activation
 from skbert._training.callbacks import callback_data, with_callbacks
 from skbert._training.targets import check_numbers, check_weights, number_targets
 from skbert._training.tasks import TextTask
@@ -84,8 +87,8 @@ class BertRegressor(RegressorMixin, TextEstimator):
         `max_epochs`.
     learning_rate : float or "auto", default="auto"
         Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0. "auto" is
-        5e-5, the usual rate of BERT-base, for a hidden size of 384 or more, and more for a smaller
-        model: by the square of the ratio, 2e-4 at most.
+        5e-5, the usual rate of BERT-base, for a hidden size of 768 or more, and more for a smaller
+        model: by the square of the ratio, 2e-4 at most; 0.4 of that for a bi-encoder.
     head_learning_rate : float, default=None
         Highest step size of the head; by default that of the rest.
     weight_mixing : float, default=0.7
@@ -200,6 +203,9 @@ class BertRegressor(RegressorMixin, TextEstimator):
     True
     """
 
+    # Numbers take more to learn than classes: MiniLM (384) learns them better at 2e-4.
+    _size_of_usual_rate: ClassVar[int] = 768
+
     # What a cross-encoder of sentence-transformers does with the head's output.
     _activation: str | None = None
 
@@ -281,6 +287,14 @@ class BertRegressor(RegressorMixin, TextEstimator):
             "target_scale_": np.array(extras.get("target_scale", [1.0] * n_outputs)),
             "_one_dimensional": extras.get("one_dimensional", n_outputs == 1),
         }
+
+    def _last_steps(self) -> tuple[str, list[Any]]:
+        steps: list[Any] = [InUnit(self.target_scale_, self.target_mean_)]
+        if self._activation is not None:
+            steps.insert(0, activation(self._activation, Path("config.json")))
+        if self._one_dimensional:
+            steps.append(nn.Flatten(0))
+        return "values", steps
 
     def _attributes_of_files(self, folder: Path, config: Any) -> dict[str, Any]:
         warn_of_cross_encoders_prompt(folder)

@@ -11,16 +11,19 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from skbert._cache.cache import EmbeddingCache
 from skbert._estimators.embedder import BertEmbedder
 from skbert._estimators.number_columns import NumberColumns
+from skbert._estimators.onnx_files import check_reading, onnx_file, write_onnx
 from skbert._estimators.parameters import READING_RULES, Rule, is_integer, number, one_of
 from skbert._estimators.probed_head import ProbedHead
 from skbert._exceptions import InputError, ParameterError, TruncationWarning
 from skbert._inference.chunks import Reading
 from skbert._inference.embedding import Settings, text_vectors
-from skbert._inference.loop import HiddenStates, Progress
+from skbert._inference.loop import HiddenStates, Logits, Outputs, Progress
+from skbert._inference.onnx_graph import TextGraph
 from skbert._inference.pooling import POOLINGS
 from skbert._models.checkpoint import DEFAULT_MODEL, find_checkpoint
 from skbert._models.encoder import Encoder
@@ -436,6 +439,61 @@ class TextEstimator(ProbedHead):
             prompt=self.prompt_,
             include_prompt=self._include_prompt,
         )
+
+    def to_onnx(self, path: str | Path) -> None:
+        """Write the model with its head as an ONNX graph, for runtimes without Python or torch.
+
+        Beside it lie ``tokenizer.json``, for ``tokenizers.Tokenizer.from_file``, which cuts texts
+        off at `max_length_` and pads them, and ``skbert.json``, with the prompt that is to be put
+        before each text, and the classes. The graph reads ``input_ids`` and ``attention_mask``, and
+        ``token_type_ids`` where the model does, of any number of texts or pairs of any length. A
+        classifier's gives ``logits``, (n_texts, n_classes), in the order of `classes_`; a
+        regressor's ``values``, what `predict` gives. Needs the extra ``onnx``.
+
+        Parameters
+        ----------
+        path : str or Path
+            File, whose name ends in ".onnx", in a folder of its own; what is there is replaced.
+
+        Raises
+        ------
+        ParameterError
+            If the graph cannot express what the estimator does (windows, pairs that are read apart,
+            a prompt that is not pooled, a model that chooses its way by the length of the texts).
+        MissingPackageError
+            If onnx, onnxscript or onnxruntime is not installed.
+        """
+        check_is_fitted(self)
+        self._check_params()
+        file = onnx_file(path, self)
+        if self._reads_apart:
+            raise ParameterError(
+                f"pair_mode_={self.pair_mode_!r}: an ONNX graph reads one text or pair a row, "
+                f"and a {BI_ENCODER} two texts; expected pair_mode={CROSS_ENCODER!r}. Fit with "
+                "that, or export a BertEmbedder and compare the vectors."
+            )
+        if self._n_numbers:
+            raise ParameterError(
+                f"text_columns={self.text_columns!r}: the head reads {self._n_numbers} numbers "
+                "beside the text, and an ONNX graph reads tokens. Fit on the text alone."
+            )
+        check_reading(self)
+        encoder = self._load_plain()
+        name, steps = self._last_steps()
+        outputs: Outputs = Logits()
+        if self._poolings is not None:
+            outputs, steps = self._settings(encoder).states, [encoder.model.logits, *steps]
+        graph = TextGraph(encoder, outputs, self._poolings, steps)
+        said = {"reads_pairs": self._reads_pairs, **self._onnx_settings()}
+        write_onnx(self, file, graph, name, said)
+
+    def _last_steps(self) -> tuple[str, list[Any]]:
+        """Return what `to_onnx` makes of the head's outputs: its name, and the steps to it."""
+        raise NotImplementedError
+
+    def _onnx_settings(self) -> dict[str, Any]:
+        """Return what a reader of the graph needs to know, as JSON."""
+        return {}
 
     def _extras(self) -> dict[str, Any]:
         return {

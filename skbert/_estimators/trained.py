@@ -238,13 +238,22 @@ class TrainedEstimator(BertEstimator):
 
     def _load_fitted(self) -> Encoder:
         """Make a model for inference from the state."""
-        device, dtype = self._placement()
+        encoder, model = self._made_of_state(*self._placement())
+        prepare_for_inference(encoder, first_tokens=self._is_read_at_first_token(model))
+        encoder.model = model.to(encoder.device)
+        return encoder
+
+    def _load_plain(self) -> Encoder:
+        """Make the model from the state as transformers makes it, in float32 on the CPU."""
+        encoder, model = self._made_of_state(torch.device("cpu"), torch.float32)
+        encoder.model = model
+        return encoder
+
+    def _made_of_state(self, device: torch.device, dtype: torch.dtype) -> tuple[Encoder, Any]:
+        """Return what of the model is transformers' own, not yet laid out, and all of it."""
         model = self._model_of(model_config(self._state), weight_tensors(self._state))
         readable = readable_part(model).to(float_dtype(dtype))
-        encoder = make_encoder(readable, tokenizer_of(self._state), None, device, dtype)
-        prepare_for_inference(encoder, first_tokens=self._is_read_at_first_token(model))
-        encoder.model = model.to(device)
-        return encoder
+        return make_encoder(readable, tokenizer_of(self._state), None, device, dtype), model
 
 
 def _columns_of(extras: Mapping[str, Any]) -> dict[str, Any]:

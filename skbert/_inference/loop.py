@@ -222,8 +222,8 @@ def _forward_at_once(
         if encoder.packed
         else pad_batch(encodings, rows, encoder.tokenizer.pad_id)
     )
-    output = run_model(encoder, batch, output_hidden_states=_needs_all_layers(encoder, outputs))
-    vectors = _token_vectors(output, encoder, outputs)
+    output = run_model(encoder, batch, output_hidden_states=needs_all_layers(encoder, outputs))
+    vectors = token_vectors(output, encoder, outputs)
     if _is_one_a_window(vectors, outputs):
         yield vectors, None
         return
@@ -247,8 +247,8 @@ def _forward_runs(
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Return a block for each run of equally long windows, as `_forward_at_once` does for all."""
     batch = pack_batch(encodings, rows, fill_to=encoder.max_tokens)
-    output = run_model(encoder, batch, output_hidden_states=_needs_all_layers(encoder, outputs))
-    vectors = _token_vectors(output, encoder, outputs)
+    output = run_model(encoder, batch, output_hidden_states=needs_all_layers(encoder, outputs))
+    vectors = token_vectors(output, encoder, outputs)
     if _is_one_a_window(vectors, outputs):
         yield vectors[: len(rows)], None
         return
@@ -309,16 +309,16 @@ def model_inputs(batch: PaddedBatch | PackedBatch, encoder: Encoder) -> dict[str
     return _device.all_to_device(inputs, encoder.device)
 
 
-def _needs_all_layers(encoder: Encoder, outputs: Outputs) -> bool:
+def needs_all_layers(encoder: Encoder, outputs: Outputs) -> bool:
     return isinstance(outputs, HiddenStates) and outputs.layers != (encoder.n_layers,)
 
 
-def _token_vectors(output: Any, encoder: Encoder, outputs: Outputs) -> Tensor:
+def token_vectors(output: Any, encoder: Encoder, outputs: Outputs) -> Tensor:
     """Return the token vectors from the asked layers, or logits, in float32, (n, L, H)."""
     if isinstance(outputs, Logits):
         logits = logits_of(output)
         return logits if logits.ndim == 3 else logits.unsqueeze(1)
-    if not _needs_all_layers(encoder, outputs):
+    if not needs_all_layers(encoder, outputs):
         return output.last_hidden_state.float()
     _check_layers(output, encoder)
     chosen = [output.hidden_states[layer].float() for layer in outputs.layers]

@@ -103,7 +103,7 @@ def last(hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 def _pick(hidden: Tensor, tokens: Tensor) -> Tensor:
     """Return one token of each window: (n, L, H) and (n,) → (n, H)."""
-    return hidden[torch.arange(len(hidden), device=hidden.device), tokens]
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), tokens]
 
 
 def _n_counted(mask: Tensor) -> Tensor:

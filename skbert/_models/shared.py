@@ -90,6 +90,25 @@ def load_same(
         return load_encoder(folder, checkpoint, device, dtype, with_steps)
 
 
+def load_plain(
+    checkpoint: Checkpoint, files: Mapping[str, NDArray[np.uint8]] | None, with_steps: bool = False
+) -> Encoder:
+    """Load a checkpoint that was used before as transformers makes it, in float32 on the CPU.
+
+    Nobody else holds it: it may be changed.
+
+    Raises
+    ------
+    CheckpointNotFoundError, CheckpointChangedError
+        If it is no longer there, or its weights are others now.
+    """
+    with same_folder(checkpoint, files) as folder, forked_generator():
+        encoder = _read(folder, torch.device("cpu"), torch.float32)
+        if with_steps:
+            encoder.steps = read_sentence_steps(folder)
+    return encoder
+
+
 @contextmanager
 def same_folder(
     checkpoint: Checkpoint, files: Mapping[str, NDArray[np.uint8]] | None
@@ -134,10 +153,15 @@ def clear_held_encoder() -> None:
 def _load(
     folder: Path, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
 ) -> Encoder:
-    config = load_config(folder)
-    tokenizer = load_tokenizer(folder, config)
-    model = load_encoder_model(folder, float_dtype(dtype), config)
-    encoder = make_encoder(model, tokenizer, folder, device, dtype)
+    encoder = _read(folder, device, dtype)
     encoder.checkpoint = checkpoint
     prepare_for_inference(encoder)
     return encoder
+
+
+def _read(folder: Path, device: torch.device, dtype: torch.dtype) -> Encoder:
+    """Load model and tokenizer; they are not laid out for the device yet."""
+    config = load_config(folder)
+    tokenizer = load_tokenizer(folder, config)
+    model = load_encoder_model(folder, float_dtype(dtype), config)
+    return make_encoder(model, tokenizer, folder, device, dtype)
