@@ -13,9 +13,9 @@ from skbert._display.inspect import encodings_with_offsets, read_texts, token_se
 from skbert._estimators.base import warn_of_truncation
 from skbert._estimators.classifier import BertClassifier
 from skbert._estimators.embedder import BertEmbedder
+from skbert._estimators.pooled_head import BI_ENCODER, CROSS_ENCODER
 from skbert._estimators.question_answerer import BertQuestionAnswerer
 from skbert._estimators.regressor import BertRegressor
-from skbert._estimators.text_estimator import BI_ENCODER, CROSS_ENCODER
 from skbert._estimators.token_classifier import BertTokenClassifier
 from skbert._estimators.trained import SHORTEN
 from skbert._exceptions import InputError, ParameterError
