@@ -149,7 +149,7 @@ shown["remark"] = X[TEXT].str.split().str.join(" ")
 shown = shown[shown["remark"].str.len() >= 40]
 five = pd.concat([shown[shown["effect"] == "yes"].head(3), shown[shown["effect"] == "no"].head(2)])
 print("\nProbability of an effect on the flight:\n")
-print(five.to_string(index=False, max_colwidth=70, float_format="{:.2f}".format), "\n")
+print(five.to_string(index=False, max_colwidth=90, float_format="{:.2f}".format), "\n")
 
 # %%
 # Few labels
