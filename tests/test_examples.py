@@ -11,6 +11,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NUMBER = r"-?\d+\.\d+"
+QUICKSTART = ["no text", "TF-IDF", "BERT", "BERT and TF-IDF", "BERT, remarks only"]
 GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
 # `make docs` runs all of the gallery; the tests run what takes seconds.
 QUICK = {
@@ -36,7 +37,8 @@ def printed_by(example: str, *options: str, folder: Path) -> str:
 @pytest.fixture(scope="module")
 def quickstart(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What examples/quickstart.py prints for a few rows."""
-    return printed_by("quickstart.py", "--rows", "60", folder=tmp_path_factory.mktemp("elsewhere"))
+    options = ["--rows", "240", "--epochs", "0", "--intents", "6"]
+    return printed_by("quickstart.py", *options, folder=tmp_path_factory.mktemp("elsewhere"))
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +49,15 @@ def fine_tune(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.minilm
-@pytest.mark.parametrize("contender", ["no text", "TF-IDF", "BERT"])
+@pytest.mark.parametrize("contender", QUICKSTART)
 def test_quickstart_prints_a_result_for_each(quickstart: str, contender: str):
-    line = rf"^{contender} +{NUMBER} ± {NUMBER} +{NUMBER} s$"
+    line = rf"^{contender} +{NUMBER} +{NUMBER} ± {NUMBER} +{NUMBER} s$"
+    assert re.search(line, quickstart, re.MULTILINE), quickstart
+
+
+@pytest.mark.minilm
+def test_quickstart_fine_tunes_in_one_fold(quickstart: str):
+    line = rf"^fine-tuned, remarks only +{NUMBER} +– +{NUMBER} s$"
     assert re.search(line, quickstart, re.MULTILINE), quickstart
 
 
@@ -57,12 +65,35 @@ def test_quickstart_prints_a_result_for_each(quickstart: str, contender: str):
 def test_quickstart_names_the_one_with_the_best_mean(quickstart: str):
     means = {
         name.strip(): float(mean)
-        for name, mean in re.findall(rf"^(.{{8}}) +({NUMBER}) ± ", quickstart, re.MULTILINE)
+        for name, mean in re.findall(
+            rf"^(.{{24}}) +{NUMBER} +({NUMBER}) ± ", quickstart, re.MULTILINE
+        )
     }
     winner = re.search(r"^Best on this table: (.+)\.$", quickstart, re.MULTILINE)
     assert winner is not None
-    assert len(means) == 3
+    assert len(means) == len(QUICKSTART)
     assert means[winner[1]] == max(means.values())
+
+
+@pytest.mark.minilm
+def test_quickstart_shows_five_remarks(quickstart: str):
+    rows = re.findall(r"^ +(?:yes|no)(?: +[01]\.\d\d){4} +\S.+$", quickstart, re.MULTILINE)
+    assert len(rows) == 5, quickstart
+
+
+@pytest.mark.minilm
+def test_quickstart_names_the_best_with_few_labels(quickstart: str):
+    of_intents = quickstart.partition("intents,")[2]
+    accuracy = {
+        name: float(value)
+        for name, value in re.findall(
+            rf"^(TF-IDF|BERT|BERT and names) +({NUMBER}) +{NUMBER} s$", of_intents, re.MULTILINE
+        )
+    }
+    winner = re.search(r"^Best with few labels: (.+)\.$", of_intents, re.MULTILINE)
+    assert winner is not None
+    assert len(accuracy) == 3
+    assert accuracy[winner[1]] == max(accuracy.values())
 
 
 @pytest.mark.minilm
@@ -114,3 +145,5 @@ def test_shipped_data_come_with_their_notice():
         assert file.name in notice
     assert "modeldata authors" in notice
     assert "Permission is hereby granted" in notice
+    assert "CC BY 4.0" in notice
+    assert "public domain" in notice

@@ -160,7 +160,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         Features of a row: those of a vector for each column of texts.
     n_features_in_ : int
         Columns of the X of `fit`, where it was a frame or had two dimensions.
-    feature_names_in_ : ndarray of object, shape (n_features_in_,)
+    feature_names_in_ : ndarray of object, shape (n_columns,)
         Their names, where they have any. `transform` refuses others, and another order.
     pooling_ : str, tuple of str or None
         The pooling in use; what "auto" became. The vectors of several are put together.

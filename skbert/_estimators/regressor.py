@@ -51,8 +51,8 @@ class BertRegressor(RegressorMixin, TextEstimator):
     pair_mode : {"auto", "cross-encoder", "bi-encoder"}, default="auto"
         How pairs are read. A "cross-encoder" reads both texts together; a "bi-encoder" reads each
         by itself, and its head reads what the pooled vectors u and v say of each other,
-        (u, v, |u - v|, u * v) [6]_. "auto" is a bi-encoder for a sentence encoder and at most 500
-        pairs, or windows, and else a cross-encoder.
+        ``(u, v, |u - v|, u * v)`` [6]_. "auto" is a bi-encoder for a sentence encoder and at
+        most 500 pairs, or windows, and else a cross-encoder.
     text_columns : None, str, int or list, default=None
         Where X is a table of texts and numbers: which columns are texts, by name, or by position
         in an array. Several are joined, each with its name before it. All others must be numbers:
