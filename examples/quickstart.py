@@ -63,8 +63,9 @@ print(f"{n_missing} have no remarks.\n")
 # The first four differ in how they read the remarks, and in nothing else. `Normalizer` gives BERT's
 # vectors length 1, as the rows of TF-IDF have, so that the penalty of the logistic regression
 # weighs on both alike; ``normalize=True`` does the same. The cache keeps the vectors: only the
-# model that meets a remark first computes its vector. The fifth reads the remarks alone. The last is
-# one model of remarks and columns: `BertClassifier` with ``text_columns``, its upper third trained.
+# model that meets a remark first computes its vector. The fifth reads the remarks alone. The last
+# is one model of remarks and columns: `BertClassifier` with ``text_columns``, its upper third
+# trained.
 
 
 def read(*text_steps):

@@ -927,6 +927,46 @@ def test_callback_sees_loss_score_and_history_and_may_prune(callback, tiny_bert)
         estimator.predict(texts)
 
 
+class OptunaPruner(Pruner):
+    """That of docs/works-with.md."""
+
+    def __init__(self, trial: Any) -> None:
+        self.trial = trial
+
+    def on_fit_task_end(self, estimator, context) -> None:
+        import optuna
+
+        if context.task_name == "epoch":
+            self.trial.report(estimator.history_[-1]["validation_score"], estimator.n_iter_)
+            if self.trial.should_prune():
+                raise optuna.TrialPruned
+
+
+def test_optuna_prunes_a_fit(callback, tiny_bert):
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    texts, y = sentences()
+
+    def objective(trial: Any) -> float:
+        # Of the second trial no epoch is as good as the first trial's.
+        estimator = classifier(
+            tiny_bert,
+            early_stopping=True,
+            validation_fraction=0.3,
+            n_epochs_no_change=9,
+            init="probe" if trial.number == 0 else "random",
+            learning_rate=1e-9,
+        )
+        return estimator.set_callbacks(OptunaPruner(trial)).fit(texts, y).score(texts, y)
+
+    pruner = optuna.pruners.ThresholdPruner(lower=0.7, n_warmup_steps=3)
+    study = optuna.create_study(direction="maximize", pruner=pruner)
+    study.optimize(objective, n_trials=2)
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["COMPLETE", "PRUNED"]
+    assert study.trials[1].last_step == 4
+
+
 def test_callback_is_torn_down_after_an_error(callback, tiny_bert):
     texts, y = sentences()
     recorder = Recorder()
