@@ -964,7 +964,7 @@ def test_optuna_prunes_a_fit(callback, tiny_bert):
     study.optimize(objective, n_trials=2)
     states = [trial.state.name for trial in study.trials]
     assert states == ["COMPLETE", "PRUNED"]
-    assert study.trials[1].last_step == 4
+    assert study.trials[1].last_step == 3
 
 
 def test_callback_is_torn_down_after_an_error(callback, tiny_bert):
