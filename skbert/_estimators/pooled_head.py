@@ -192,7 +192,7 @@ class PooledHead(ProbedHead):
             "pair_mode": self.pair_mode_,
             "prompt": self.prompt_,
             "include_prompt": self._include_prompt,
-            "text_columns": self.text_columns,
+            "text_columns": _as_json(self.text_columns),
             "numbers": None if self._numbers is None else self._numbers.to_json(),
         }
 
@@ -250,3 +250,10 @@ class PooledHead(ProbedHead):
     def _onnx_settings(self) -> dict[str, Any]:
         """Return what a reader of the graph needs to know, as JSON."""
         return {}
+
+
+def _as_json(columns: Any) -> Any:
+    """Return names or positions of columns without numpy's types."""
+    if isinstance(columns, list | tuple):
+        return [_as_json(column) for column in columns]
+    return columns if columns is None or isinstance(columns, str) else int(columns)

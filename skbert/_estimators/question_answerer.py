@@ -22,7 +22,7 @@ from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._texts.answers import Answer, Candidates, candidates, ranked
 from skbert._texts.gold_answers import locate
 from skbert._texts.inputs import Texts
-from skbert._texts.questions import Gold, check_answers, check_questions
+from skbert._texts.questions import Gold, check_answers, check_questions, names_questions
 from skbert._texts.squad import exact_match, f1_score
 from skbert._training.callbacks import callback_data, with_callbacks
 from skbert._training.null_threshold import best_threshold
@@ -234,7 +234,10 @@ class BertQuestionAnswerer(FineTunedEstimator):
 
     def _check_X(self, X: Any, *, reset: bool) -> Texts:
         """Turn X into questions and contexts: the one hook through which all input comes."""
-        return check_questions(X)
+        texts = check_questions(X)
+        if not names_questions(X):
+            self._check_columns(X, reset=reset)
+        return texts
 
     @with_callbacks
     def fit(self, X: Any, y: Any) -> BertQuestionAnswerer:

@@ -50,14 +50,9 @@ def check_questions(X: Any) -> Texts:
     InputError
         If X holds no pairs of str.
     """
-    if hasattr(X, "columns") and hasattr(X, "shape") and not callable(X.columns):
-        names = list(getattr(X, "column_names", X.columns))
-        if "question" in names and "context" in names:
-            X = (
-                X.select(["question", "context"])
-                if hasattr(X, "select")
-                else X[["question", "context"]]
-            )
+    if names_questions(X):
+        names = ["question", "context"]
+        X = X.select(names) if hasattr(X, "select") else X[names]
     texts = check_texts_or_pairs(X)
     if not texts.are_pairs:
         raise InputError(
@@ -65,6 +60,13 @@ def check_questions(X: Any) -> Texts:
             'contexts)), or a frame with the columns "question" and "context".'
         )
     return texts
+
+
+def names_questions(X: Any) -> bool:
+    """Return whether X is a frame with a column "question" and one "context", in any order."""
+    if not (hasattr(X, "columns") and hasattr(X, "shape")) or callable(X.columns):
+        return False
+    return {"question", "context"} <= set(getattr(X, "column_names", X.columns))
 
 
 def check_answers(y: Any, n_questions: int) -> list[Gold]:

@@ -164,6 +164,15 @@ class TestKept:
         with pytest.raises(InputError, match="must be in the same order"):
             loaded.predict(FRAME[["remark", "price", "count", "new"]])
 
+    def test_a_column_by_position_is_saved(self, tiny_bert, tmp_path):
+        X = FRAME.to_numpy(object)
+        options = MEAN | {"text_columns": [np.int64(1)]}
+        model = BertClassifier(tiny_bert, max_epochs=0, **options).fit(X, LABELS)
+        model.save_pretrained(tmp_path)
+        loaded = BertClassifier.from_pretrained(str(tmp_path))
+        assert loaded.text_columns == [1]
+        np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
     def test_a_warm_start_keeps_the_units(self, tiny_bert):
         model = BertClassifier(tiny_bert, warm_start=True, **MEAN, **QUICK).fit(FRAME, LABELS)
         mean = model._numbers.mean

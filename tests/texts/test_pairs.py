@@ -453,3 +453,17 @@ def test_order_and_neighbours_of_pairs_do_not_matter(fitted_on_pairs):
     np.testing.assert_allclose(
         fitted_on_pairs.predict_proba(PAIRS[::-1]), expected[::-1], rtol=0, atol=1e-5
     )
+
+
+def test_swapped_columns_of_pairs_are_refused(tiny_bert, tmp_path):
+    """They would be read the wrong way round."""
+    import pandas as pd
+
+    frame = pd.DataFrame(PAIRS, columns=["question", "sentence"])
+    model = BertClassifier(tiny_bert, max_epochs=0, device="cpu")
+    model.fit(frame, np.arange(len(PAIRS)) % 2).save_pretrained(tmp_path)
+    assert model.feature_names_in_.tolist() == ["question", "sentence"]
+    for fitted in (model, BertClassifier.from_pretrained(str(tmp_path), device="cpu")):
+        with pytest.raises(InputError, match="must be in the same order"):
+            fitted.predict(frame[["sentence", "question"]])
+        assert len(fitted.predict(PAIRS)) == len(PAIRS)
