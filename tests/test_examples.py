@@ -57,7 +57,7 @@ def test_quickstart_prints_a_result_for_each(quickstart: str, contender: str):
 
 @pytest.mark.minilm
 def test_quickstart_fine_tunes_in_one_fold(quickstart: str):
-    line = rf"^fine-tuned, remarks only +{NUMBER} +– +{NUMBER} s$"
+    line = rf"^one fine-tuned model +{NUMBER} +– +{NUMBER} s$"
     assert re.search(line, quickstart, re.MULTILINE), quickstart
 
 

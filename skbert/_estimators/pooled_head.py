@@ -67,7 +67,7 @@ class PooledHead(ProbedHead):
 
     @property
     def _reads_apart(self) -> bool:
-        return self.pair_mode_ == BI_ENCODER
+        return getattr(self, "pair_mode_", None) == BI_ENCODER
 
     @property
     def _n_numbers(self) -> int:

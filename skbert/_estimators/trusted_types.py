@@ -27,7 +27,8 @@ _TYPES = (
     ModelState,
     NumberColumns,
 )
-# As skops names them; the path of a cache is one of pathlib's.
+#: Names of the types that a saved estimator of skbert holds: pass them as ``trusted`` to skops,
+#: as ``skops_trusted_types`` to mlflow. The path of a cache is one of pathlib's.
 SKOPS_TRUSTED_TYPES = [
     *(f"{kind.__module__}.{kind.__qualname__}" for kind in _TYPES),
     "pathlib.PosixPath",

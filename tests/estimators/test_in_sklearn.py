@@ -189,9 +189,15 @@ def test_refit_forgets_the_earlier_fit(tiny_bert):
     assert not estimator.multilabel_
 
 
-def test_names_of_columns_are_no_features(tiny_bert):
+def test_columns_are_those_of_a_table(tiny_bert):
     texts, y = sentences()
     fitted = classifier(tiny_bert, max_epochs=1).fit(pd.DataFrame({"text": texts}), y)
+    assert fitted.feature_names_in_.tolist() == ["text"]
+    assert fitted.n_features_in_ == 1
+    with pytest.raises(InputError, match="should match those"):
+        fitted.predict(pd.DataFrame({"other": texts}))
+    assert len(fitted.predict(texts)) == len(texts)
+    fitted.fit(texts, y)
     assert not hasattr(fitted, "feature_names_in_")
     assert not hasattr(fitted, "n_features_in_")
 
