@@ -26,7 +26,7 @@ def public_names() -> Iterator[str]:
         module = importlib.import_module(module_name)
         for name in module.__all__:
             value = getattr(module, name)
-            if not inspect.ismodule(value):
+            if callable(value):  # no module, and no list of names
                 yield f"{module_name}.{name}"
             if inspect.isclass(value):
                 yield from (f"{module_name}.{name}.{method}" for method in own_methods(value))
