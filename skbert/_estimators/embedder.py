@@ -332,8 +332,9 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         self._columns = columns.names or [f"x{number}" for number in range(columns.n_columns)]
         self._n_features_of_text = n_features
         self._components = None
-        n_of_column = (self.n_components or n_features) + bool(self.add_indicator)
-        self.n_features_out_ = n_of_column * columns.n_columns
+        self._has_indicator = bool(self.add_indicator)
+        n_of_column = (self.n_components or n_features) + self._has_indicator
+        self.n_features_out_ = int(n_of_column * columns.n_columns)
         if self.n_components is None:
             return columns, None
         vectors = self._embed(columns.texts)
@@ -425,7 +426,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
             of_columns = self._components.transform(of_columns, is_zero)
         else:
             of_columns[is_zero] = 0
-        if self.add_indicator:
+        if self._has_indicator:
             is_missing = columns.is_missing.reshape(-1, columns.n_columns, 1)
             of_columns = np.concatenate([of_columns, is_missing.astype(np.float32)], axis=2)
         return of_columns.reshape(-1, self.n_features_out_)
@@ -511,20 +512,20 @@ class BertEmbedder(TransformerMixin, BertEstimator):
             steps.append(self._components.as_layer())
         name = "token_vectors" if settings.pooling is None else "vectors"
         graph = TextGraph(encoder, settings.states, settings.pooling, steps)
-        n_features = self.n_components or self._n_features_of_text
-        write_onnx(self, file, graph, name, {"n_features": int(n_features)})
+        n_features = self.n_features_out_ // len(self._columns)
+        write_onnx(self, file, graph, name, {"n_features": n_features})
 
     def _refuse_columns_for_onnx(self) -> None:
-        if self.add_indicator:
+        if self._has_indicator:
             raise ParameterError(
                 "add_indicator=True: an ONNX graph reads tokens, and is not told which texts are "
                 "missing. Use add_indicator=False, and fit again."
             )
-        if self.n_components is not None and len(self._columns) > 1:
+        if self._components is not None and len(self._columns) > 1:
             raise ParameterError(
-                f"n_components={self.n_components}: the {len(self._columns)} columns of texts have "
-                "components of their own, and an ONNX graph reads one column. Fit an embedder a "
-                "column, or use n_components=None."
+                f"n_components={self._components.n_components}: the {len(self._columns)} columns "
+                "of texts have components of their own, and an ONNX graph reads one column. Fit an "
+                "embedder a column, or use n_components=None."
             )
 
     def _compute(
@@ -646,10 +647,10 @@ class BertEmbedder(TransformerMixin, BertEstimator):
             given = list(input_features)
             _check_input_features(given, self)
             columns = given if len(given) == len(columns) else columns
-        n_features = self.n_features_out_ // len(columns) - self.add_indicator
+        n_features = self.n_features_out_ // len(columns) - self._has_indicator
         width = len(str(n_features - 1))
         endings = [f"{number:0{width}}" for number in range(n_features)]
-        endings += ["missing"] if self.add_indicator else []
+        endings += ["missing"] if self._has_indicator else []
         return np.array([f"{name}_{end}" for name in columns for end in endings], dtype=object)
 
     def __sklearn_tags__(self) -> Any:

@@ -441,6 +441,13 @@ class TestColumns:
         plain = BertEmbedder(tiny_bert, missing=missing).fit_transform(frame)
         np.testing.assert_array_equal(vectors[:, 33:65], plain[:, 32:])
 
+    def test_parameters_of_the_form_count_from_the_next_fit_on(self, tiny_bert):
+        embedder = BertEmbedder(tiny_bert, missing="zero").fit(["a", "b"])
+        embedder.set_params(add_indicator=True, n_components=2)
+        assert embedder.transform(["a"]).shape == (1, 32)
+        assert len(embedder.get_feature_names_out()) == 32
+        assert embedder.fit_transform(["a", "b"]).shape == (2, 3)
+
     def test_an_indicator_of_what_is_refused(self, tiny_bert):
         with pytest.raises(ParameterError, match='missing="error" refuses'):
             BertEmbedder(tiny_bert, add_indicator=True).fit(["a"])
