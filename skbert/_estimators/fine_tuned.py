@@ -133,10 +133,10 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
             n_read = n_rows(encoder, encodings)
             n_epochs = recipe.n_epochs(n_read)
             begun = self._begun_head(task, encoder, encodings, rows, seed)
+            attributes = partial(_attributes, encoder, tokenizer)
             with begun if is_new else nullcontext():
-                attributes = partial(_attributes, encoder, tokenizer)
                 callbacks = FitCallbacks(self, n_epochs, attributes, data)
-                with training_bar(n_epochs * n_read, self.verbose) as progress:
+                with callbacks, training_bar(n_epochs * n_read, self.verbose) as progress:
                     history = train(
                         encoder,
                         encodings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -29,6 +29,8 @@ except ImportError:  # scikit-learn < 1.9: estimators have no `set_callbacks`
 
 class FitCallbacks:
     """Tells scikit-learn's callbacks about a fit and its epochs; a `Callback` of the training.
+
+    Around the training it is a context.
 
     Parameters
     ----------
@@ -57,6 +59,14 @@ class FitCallbacks:
         if hasattr(estimator, "_init_callback_context"):
             self.context = estimator._init_callback_context(max_subtasks=n_epochs)
             self.context.call_on_fit_task_begin(estimator=estimator, **data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Leave no history of a training that failed."""
+        for name in history_attributes([]) if kind is not None else ():
+            vars(self.estimator).pop(name, None)
 
     def on_epoch_begin(self) -> None:
         """Begin a subtask."""
