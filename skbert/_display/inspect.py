@@ -20,7 +20,7 @@ from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._optional import import_optional
 from skbert._texts.encoding import TextTokenizer
 from skbert._texts.inputs import Texts, check_texts_or_pairs
-from skbert._texts.pairs import PairEncodings, encode_pairs
+from skbert._texts.pairs import PairEncodings
 from skbert._texts.windows import Encodings
 
 COLUMNS = "text window token id sequence segment attention_mask start end".split()
@@ -176,23 +176,10 @@ def encodings_with_offsets(
         texts = texts.apart()
     if texts.second is None:
         return reading.encode(tokenizer, texts.first, with_offsets=True), advice
-    # Pairs shown by a model's name are read as a classifier reads them, without a prompt.
-    prompt = "" if isinstance(estimator, BertEmbedder) else reading.prompt
-    pairs = encode_pairs(
-        tokenizer,
-        [prompt + text for text in texts.first],
-        texts.second,
-        max_length=reading.max_length,
-        with_offsets=True,
-    )
-    if prompt:
-        assert pairs.offsets is not None
-        assert pairs.sequences is not None
-        moved = np.maximum(pairs.offsets - len(prompt), 0)
-        pairs = replace(
-            pairs, offsets=np.where(pairs.sequences[:, None] == 0, moved, pairs.offsets)
-        )
-    return pairs, advice
+    if isinstance(estimator, BertEmbedder):
+        # Pairs shown by a model's name are read as a classifier reads them, without a prompt.
+        reading = replace(reading, prompt="")
+    return reading.encode_pairs(tokenizer, texts, with_offsets=True), advice
 
 
 def _rows(

@@ -322,9 +322,8 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         prompt, include_prompt = self._resolve_prompt(folder)
         n_features = self._count_features(encoder, pooling)
         if self.n_components is not None:
-            is_missing = columns.is_missing.reshape(-1, columns.n_columns)
-            left_out = is_missing.sum(0).max() if self.missing == "zero" else 0
-            check_n_components(self.n_components, len(is_missing) - left_out, n_features)
+            is_read = ~self._is_zero(columns)
+            check_n_components(self.n_components, is_read.sum(0).min(), n_features)
         # Nothing fitted is set before all has been checked.
         self._encoder, self.checkpoint_ = encoder, checkpoint
         self.max_length_, self.pooling_ = max_length, pooling
@@ -346,11 +345,14 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     def _of_columns(
         self, vectors: NDArray[np.float32], columns: TextColumns
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return vectors (n, n_columns, F), and which of their texts are missing."""
+        """Return vectors (n, n_columns, F), and which of their texts get zeros."""
         of_columns = vectors.reshape(-1, columns.n_columns, self._n_features_of_text)
+        return of_columns, self._is_zero(columns)
+
+    def _is_zero(self, columns: TextColumns) -> NDArray[np.bool_]:
+        """Return which texts get zeros, (n, n_columns); those read as empty have vectors."""
         is_missing = columns.is_missing.reshape(-1, columns.n_columns)
-        # Texts that are read as empty have vectors like any other.
-        return of_columns, is_missing & (self.missing == "zero")
+        return is_missing & (self.missing == "zero")
 
     def _check_params(self) -> None:
         super()._check_params()

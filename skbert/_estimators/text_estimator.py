@@ -156,10 +156,9 @@ class TextEstimator(PooledHead):
         """
         if texts.numbers is None:
             return texts, None
-        columns = NumberColumns.fitted(texts.numbers, weights)
-        known = self._numbers if self.warm_start and hasattr(self, "_state") else None
-        if known is not None and len(known.mean) == len(columns.mean):
-            columns = known
+        columns = self._numbers if self.warm_start and hasattr(self, "_state") else None
+        if columns is None or len(columns.mean) != texts.numbers.shape[1]:
+            columns = NumberColumns.fitted(texts.numbers, weights)
         return replace(texts, numbers=columns.features(texts.numbers)), columns
 
     def _new_model(self, folder: Path, config: Any, task: Task) -> Any:

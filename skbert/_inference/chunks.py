@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from skbert._texts.encoding import TextTokenizer, chunks
 from skbert._texts.inputs import Texts
-from skbert._texts.pairs import encode_pairs, refuse_long_pairs
+from skbert._texts.pairs import PairEncodings, encode_pairs, refuse_long_pairs
 from skbert._texts.question_encoding import encode_questions
 from skbert._texts.windows import Encodings
 from skbert._texts.word_labels import encode_words
@@ -71,8 +71,29 @@ class Reading:
         if encodings.offsets is None or not self.prompt:
             return encodings
         # Of the text alone: the prompt's tokens, like special ones, come from none of its parts.
-        offsets = np.maximum(encodings.offsets - len(self.prompt), 0)
-        return replace(encodings, offsets=offsets)
+        return replace(encodings, offsets=self._of_text(encodings.offsets))
+
+    def encode_pairs(
+        self, tokenizer: TextTokenizer, pairs: Texts, *, with_offsets: bool = False
+    ) -> PairEncodings:
+        """Tokenize pairs, both texts together."""
+        assert pairs.second is not None
+        encodings = encode_pairs(
+            tokenizer,
+            [self.prompt + text for text in pairs.first] if self.prompt else pairs.first,
+            pairs.second,
+            max_length=self.max_length,
+            with_offsets=with_offsets,
+        )
+        if encodings.offsets is None or encodings.sequences is None or not self.prompt:
+            return encodings
+        is_first = encodings.sequences[:, None] == 0
+        moved = self._of_text(encodings.offsets)
+        return replace(encodings, offsets=np.where(is_first, moved, encodings.offsets))
+
+    def _of_text(self, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Turn characters of prompt and text into those of the text."""
+        return np.maximum(offsets - len(self.prompt), 0)
 
 
 def prefetch(
@@ -106,7 +127,6 @@ def encoded_texts(
     TextTooLongError
         With ``overflow="error"``, for the first text or pair that is too long.
     """
-    prompt, length = reading.prompt, reading.max_length
     numbers = np.arange(len(texts)) if positions is None else positions
 
     def encode(part: slice) -> Encodings:
@@ -115,10 +135,9 @@ def encoded_texts(
             positions = np.repeat(numbers[part], reading.n_texts_a_row)
             encodings = reading.encode(tokenizer, chunk.first, positions)
             return replace(encodings, numbers=chunk.numbers)
-        first = [prompt + text for text in chunk.first] if prompt else chunk.first
-        encodings = encode_pairs(tokenizer, first, chunk.second, max_length=length)
+        encodings = reading.encode_pairs(tokenizer, chunk)
         if reading.overflow == "error":
-            refuse_long_pairs(encodings, length, numbers[part])
+            refuse_long_pairs(encodings, reading.max_length, numbers[part])
         return encodings
 
     columns = [texts.first] if texts.second is None else [texts.first, texts.second]
