@@ -135,6 +135,7 @@ def attend_text_by_text(
     max_k: int,
     *,
     scale: float,
+    window_size: tuple[int, int] = (-1, -1),
 ) -> Tensor:
     """Compute on a CPU what torch's `varlen_attn`, whose kernel is for CUDA, is documented to."""
     for x, bounds, longest in ((query, cu_seq_q, max_q), (key, cu_seq_k, max_k)):
@@ -148,10 +149,15 @@ def attend_text_by_text(
         value.split(cu_seq_k.diff().tolist()),
         strict=True,
     )
-    attend = torch.nn.functional.scaled_dot_product_attention
-    return torch.cat(
-        [attend(*(x.transpose(0, 1) for x in qkv), scale=scale).transpose(0, 1) for qkv in texts]
-    )
+    outputs = []
+    for text in texts:
+        q, k, v = (x.transpose(0, 1) for x in text)
+        ahead = torch.arange(k.shape[1]) - torch.arange(q.shape[1])[:, None]
+        left, right = (len(key) if most < 0 else most for most in window_size)
+        near = (-left <= ahead) & (ahead <= right)
+        attend = torch.nn.functional.scaled_dot_product_attention
+        outputs.append(attend(q, k, v, attn_mask=near, scale=scale).transpose(0, 1))
+    return torch.cat(outputs)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skbert._kernels.packing import Runs
+from skbert._kernels.packed_attention import Runs
 from skbert._texts.windows import Encodings
 
 # Rows of up to so many tokens are filled up to a multiple of so many; longer ones to a multiple

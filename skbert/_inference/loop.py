@@ -26,6 +26,7 @@ from skbert._inference.batching import (
     padded_places,
 )
 from skbert._inference.finite import check_finite
+from skbert._kernels.packed_heads import pool_first_tokens
 from skbert._kernels.packing import packed_inputs
 from skbert._models import device as _device
 from skbert._models.encoder import Encoder
@@ -267,7 +268,7 @@ def _forward_runs(
 def _pooler_output(encoder: Encoder, vectors: Tensor) -> Tensor:
     """Return what the model's pooler makes of the last layer (n, L, H), (n, 1, H)."""
     states = vectors.to(_device.float_dtype(encoder.dtype))
-    return encoder.model.pooler(states).float().unsqueeze(1)
+    return pool_first_tokens(encoder.model.base_model, states).float().unsqueeze(1)
 
 
 def run_model(encoder: Encoder, batch: PaddedBatch | PackedBatch, **options: Any) -> Any:

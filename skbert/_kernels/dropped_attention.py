@@ -39,6 +39,7 @@ class _DroppedAttention(torch.autograd.Function):
         query: Tensor,
         key: Tensor,
         value: Tensor,
+        bias: Tensor | None,
         shapes: Sequence[Shape],
         factor: float,
         n_dropped_levels: int,
@@ -51,6 +52,8 @@ class _DroppedAttention(torch.autograd.Function):
             of_run = weights[run.weights].view(run.form)
             q, k = _texts(query[:, run.queries], run.form[1]), _texts(key[:, run.keys], run.form[2])
             torch.bmm(q, k.transpose(1, 2), out=of_run)
+            if bias is not None:
+                _of_heads(of_run, len(query)).add_(_of_texts(bias, run))
             torch.softmax(of_run, dim=-1, out=of_run)
         bits = random_bits(len(weights))
         dropped = scaled_mask(bits, n_dropped_levels, weights.dtype).mul_(weights)
@@ -59,13 +62,14 @@ class _DroppedAttention(torch.autograd.Function):
             v = _texts(value[:, run.keys], run.form[2])
             _put(output[:, run.queries], dropped[run.weights].view(run.form) @ v)
         ctx.runs, ctx.factor, ctx.n_dropped_levels = runs, factor, n_dropped_levels
-        ctx.save_for_backward(query, key, value, weights, bits)
+        ctx.save_for_backward(query, key, value, bias, weights, bits)
         return output
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, weights, bits = ctx.saved_tensors
+        query, key, value, bias, weights, bits = ctx.saved_tensors
+        d_bias = torch.zeros_like(bias) if ctx.needs_input_grad[3] else None
         gradient = gradient.contiguous()  # (A, Q, D)
         d_query, d_key, d_value, d_weights = map(torch.empty_like, (query, key, value, weights))
         mask = scaled_mask(bits, ctx.n_dropped_levels, weights.dtype)
@@ -82,8 +86,10 @@ class _DroppedAttention(torch.autograd.Function):
             q, k = _texts(query[:, run.queries], run.form[1]), _texts(key[:, run.keys], run.form[2])
             _put(d_query[:, run.queries], d_scores @ k)
             _put(d_key[:, run.keys], d_scores.transpose(1, 2) @ q)
+            if d_bias is not None:
+                _of_texts(d_bias, run).add_(_of_heads(d_scores, len(query)).sum(1, keepdim=True))
         gradients = (d_query.mul_(ctx.factor), d_key, d_value)
-        return *(x.transpose(0, 1) for x in gradients), None, None, None
+        return *(x.transpose(0, 1) for x in gradients), d_bias, None, None, None
 
 
 def dropped_attention(
@@ -94,6 +100,7 @@ def dropped_attention(
     *,
     factor: float,
     dropout: float,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Compute attention of each text's queries to its own keys, dropping some of its weights.
 
@@ -110,6 +117,9 @@ def dropped_attention(
     dropout : float
         Probability to drop a weight, below 1, rounded to a multiple of 1/65,536; the others are
         scaled up (see `skbert._kernels.dropout.dropout`).
+    bias : Tensor of float, shape (A, L, L), default=None
+        Added to the products of a text's queries and keys, as far as the longest text goes; without
+        a gradient (1, L, L), too.
 
     Returns
     -------
@@ -117,7 +127,7 @@ def dropped_attention(
     """
     n_dropped_levels = min(round(dropout * LEVELS), LEVELS - 1)
     # Turned here, not inside: a view that a custom function returns cannot be changed in place.
-    output = _DroppedAttention.apply(query, key, value, shapes, factor, n_dropped_levels)  # type: ignore[no-untyped-call]
+    output = _DroppedAttention.apply(query, key, value, bias, shapes, factor, n_dropped_levels)  # type: ignore[no-untyped-call]
     return output.transpose(0, 1)
 
 
@@ -149,3 +159,14 @@ def _texts(block: Tensor, length: int) -> Tensor:
 def _put(block: Tensor, texts: Tensor) -> None:
     """Write texts (A * n, length, D) where the run's rows (A, n * length, D) are."""
     block.copy_(texts.view(block.shape))
+
+
+def _of_heads(of_run: Tensor, n_heads: int) -> Tensor:
+    """Tell heads and texts of a run's weights apart: (A * n, q, L) as (A, n, q, L)."""
+    return of_run.view(n_heads, -1, *of_run.shape[1:])
+
+
+def _of_texts(bias: Tensor, run: _Run) -> Tensor:
+    """Return the bias of texts as long as a run's, (A, 1, q, L)."""
+    _, n_queries, n_keys = run.form
+    return bias[:, None, :n_queries, :n_keys]

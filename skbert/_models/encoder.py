@@ -13,12 +13,9 @@ from typing import Any
 import torch
 
 from skbert._kernels.int8 import check_int8, use_int8_layers
-from skbert._kernels.packing import (
-    can_pack,
-    packed_inputs,
-    show_head_first_tokens,
-    use_packed_attention,
-)
+from skbert._kernels.packable import can_pack, fits_one_kernel
+from skbert._kernels.packed_heads import show_head_texts
+from skbert._kernels.packing import packed_inputs, use_packed_attention
 from skbert._kernels.prepacked import can_prepack, prepack_linear_layers
 from skbert._models.adaptations import adapt_family
 from skbert._models.checkpoint import Checkpoint
@@ -175,7 +172,7 @@ def read_packed(encoder: Encoder, *, first_tokens: bool = False) -> None:
     if encoder.packed:
         use_packed_attention(encoder.model)
         if first_tokens:
-            show_head_first_tokens(encoder.model.base_model)
+            show_head_texts(encoder.model)
 
 
 def prepare_for_inference(encoder: Encoder, *, first_tokens: bool = False) -> None:
@@ -194,7 +191,7 @@ def prepare_for_inference(encoder: Encoder, *, first_tokens: bool = False) -> No
         prepack_linear_layers(encoder.model)
     encoder.model.to(encoder.device)
     if can_pack(encoder.model.config) and has_varlen_attention(encoder.device, encoder.dtype):
-        encoder.packed = _packed_is_equal(encoder)
+        encoder.packed = fits_one_kernel(encoder.model.config) and _packed_is_equal(encoder)
     read_packed(encoder, first_tokens=first_tokens)
 
 

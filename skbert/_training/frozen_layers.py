@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skbert._kernels.packing import FirstTokenLayer
+from skbert._kernels.packed_heads import FirstTokenLayer
 from skbert._models.encoder import Encoder
 from skbert._texts.windows import Encodings
 from skbert._training.freezing import layer_stacks
@@ -29,13 +29,18 @@ def frozen_layers(encoder: Encoder) -> list[nn.Module]:
     """Return the lowest layers that are not trained, if the embeddings below are not either."""
     base = encoder.model.base_model
     stacks = layer_stacks(base, encoder.n_layers)
-    if not encoder.reads_runs or not stacks or _is_trained(base.embeddings):
+    if not encoder.reads_runs or not stacks or _is_trained(_embeddings(base)):
         return []
     layers = list(base.get_submodule(stacks[0]))
     if isinstance(layers[-1], FirstTokenLayer):  # it gives one token a text
         layers.pop()
     trained = [position for position, layer in enumerate(layers) if _is_trained(layer)]
     return layers[: trained[0] if trained else len(layers)]
+
+
+def _embeddings(base: Any) -> Any:
+    """Return what is called with the token ids."""
+    return base.embeddings if hasattr(base, "embeddings") else base.get_input_embeddings()
 
 
 def _is_trained(module: nn.Module) -> bool:
@@ -64,7 +69,9 @@ class FrozenLayers:
             return
         self.size = encoder.hidden_size
         self.kept = _room(int(self.bounds[-1]), self.size)
-        self.embeddings = encoder.model.base_model.embeddings
+        self.embedding_size = self.size  # smaller in some ELECTRAs, seen at the first reading
+        self.beside: int | None = None  # what layers return beside the vectors, so many in a tuple
+        self.embeddings = _embeddings(encoder.model.base_model)
         below = self.layers[:-1]
         self._replace(self.embeddings, self._embed)
         for layer in below:
@@ -96,31 +103,39 @@ class FrozenLayers:
 
     def _embed(self, own: Any, *args: Any, **kwargs: Any) -> Any:
         if not self._is_skipped:
-            return own(*args, **kwargs)
+            embedded = own(*args, **kwargs)
+            self.embedding_size = embedded.shape[-1]
+            return embedded
         ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
-        return torch.zeros(()).expand(*ids.shape, self.size)  # only its shape is looked at
+        return torch.zeros(()).expand(*ids.shape, self.embedding_size)  # only its shape counts
 
     def _pass_on(self, own: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return hidden if self._is_skipped else own(hidden, *args, **kwargs)
+        return self._as_output(hidden) if self._is_skipped else own(hidden, *args, **kwargs)
 
     def _last(self, own: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
         if self.rows is None:
             return own(hidden, *args, **kwargs)
         places = [slice(*self.bounds[row : row + 2].tolist()) for row in self.rows]
         if self._is_skipped:
-            result = torch.zeros(hidden.shape)  # a filled-up row is longer than its windows
+            # A filled-up row is longer than its windows.
+            result = torch.zeros(*hidden.shape[:-1], self.size)
             known = torch.cat([self.kept[place] for place in places])
             result[0, : len(known)] = known
-            return result
+            return self._as_output(result)
         output = own(hidden, *args, **kwargs)
-        if isinstance(output, Tensor):
-            start = 0
-            for place in places:
-                n_tokens = place.stop - place.start
-                self.kept[place] = output[0, start : start + n_tokens].detach()
-                start += n_tokens
-            self.is_known[self.rows] = True
+        self.beside = None if isinstance(output, Tensor) else len(output) - 1
+        states = output if isinstance(output, Tensor) else output[0]
+        start = 0
+        for place in places:
+            n_tokens = place.stop - place.start
+            self.kept[place] = states[0, start : start + n_tokens].detach()
+            start += n_tokens
+        self.is_known[self.rows] = True
         return output
+
+    def _as_output(self, hidden: Tensor) -> Any:
+        """Return vectors as a layer does: MPNet's and DeBERTa's return tuples."""
+        return hidden if self.beside is None else (hidden, *[None] * self.beside)
 
 
 def _room(n_tokens: int, size: int) -> Tensor:

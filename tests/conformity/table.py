@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from skbert._kernels.packing import PACKED_MODEL_TYPES
+from skbert._kernels.packable import PACKED_MODEL_TYPES
 from tests.conformity.checkpoints import FAMILIES, Family
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"

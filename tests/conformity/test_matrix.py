@@ -20,7 +20,7 @@ from skbert import (
     SkbertError,
 )
 from skbert._kernels.int8 import _products_are_exact
-from skbert._kernels.packing import PACKED_MODEL_TYPES
+from skbert._kernels.packable import PACKED_MODEL_TYPES
 from skbert._models.foreign import quiet_transformers
 from skbert._models.state import weight_tensors
 from skbert._texts.question_encoding import encode_questions
@@ -243,8 +243,14 @@ def test_embeds_with_fewer_bits(
         assert not np.array_equal(rounded, exact)
 
 
-# A family that is packed, one that is padded, those that mix types, and one that cannot.
-@pytest.mark.parametrize("name", ["bert", "mpnet", "fnet", "xlnet", "t5", "qwen3", "deberta"])
+# Families that are packed, one that is padded, those that mix types, and one that cannot.
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["bert", "mpnet", "deberta-v2", "modernbert", "eurobert", "nomic_bert", "albert"],
+        *["roformer", "fnet", "xlnet", "t5", "qwen3", "deberta"],
+    ],
+)
 def test_fine_tunes_in_bfloat16(name: str, checkpoint: Callable[[str], Path]) -> None:
     with possible(name, "bfloat16"):
         classifier = BertClassifier(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from skbert._kernels.dropout import LEVELS, random_bits, scaled_mask
 from skbert._kernels.dropped_attention import dropped_attention
+from skbert._kernels.packed_attention import window_bias
 
 HEADS, FEATURES = 3, 4
 FACTOR = 0.7
@@ -29,7 +30,14 @@ def rows(
     ]
 
 
-def written_out(q: Tensor, k: Tensor, v: Tensor, shapes: Sequence[tuple[int, int, int]], p: float):
+def written_out(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    shapes: Sequence[tuple[int, int, int]],
+    p: float,
+    bias: Tensor | None = None,
+):
     """Text by text, with the bits in the order that they are drawn: run, head, text, weight."""
     n_weights = sum(n * HEADS * queries * keys for n, queries, keys in shapes)
     mask = scaled_mask(random_bits(n_weights), round(p * LEVELS), q.dtype)
@@ -41,6 +49,8 @@ def written_out(q: Tensor, k: Tensor, v: Tensor, shapes: Sequence[tuple[int, int
         for text in range(n):
             a, b = first_query + text * queries, first_key + text * keys
             scores = torch.einsum("qad,kad->aqk", q[a : a + queries], k[b : b + keys]) * FACTOR
+            if bias is not None:
+                scores = scores + bias[:, :queries, :keys]
             weights = scores.softmax(-1) * of_run[:, text]
             outputs.append(torch.einsum("aqk,kad->qad", weights, v[b : b + keys]))
         first_query, first_key = first_query + n * queries, first_key + n * keys
@@ -55,6 +65,43 @@ def test_output_and_gradients_are_those_written_out(shapes):
     output = dropped_attention(*found, shapes, factor=FACTOR, dropout=0.4)
     torch.manual_seed(1)
     reference = written_out(*expected, shapes, 0.4)
+    torch.testing.assert_close(output, reference, rtol=0, atol=1e-12)
+    direction = torch.randn_like(reference)
+    output.backward(direction)
+    reference.backward(direction)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shapes", [ALL_TOKENS, FIRST_TOKENS])
+def test_bias_and_its_gradient_are_those_written_out(shapes):
+    found, expected = rows(shapes), rows(shapes)
+    generator = torch.Generator().manual_seed(1)
+    bias = torch.randn(HEADS, 5, 5, generator=generator, dtype=torch.float64)
+    ours, theirs = bias.clone().requires_grad_(), bias.clone().requires_grad_()
+    torch.manual_seed(1)
+    output = dropped_attention(*found, shapes, factor=FACTOR, dropout=0.4, bias=ours)
+    torch.manual_seed(1)
+    reference = written_out(*expected, shapes, 0.4, theirs)
+    torch.testing.assert_close(output, reference, rtol=0, atol=1e-12)
+    direction = torch.randn_like(reference)
+    output.backward(direction)
+    reference.backward(direction)
+    for one, other in zip([*found, ours], [*expected, theirs], strict=True):
+        assert other.grad is not None
+        assert one.grad is not None
+        assert other.grad.abs().max() > 1e-3
+        torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=1e-12)
+
+
+def test_tokens_apart_see_nothing_of_each_other():
+    """A bias of all heads in common that is infinite, as a window's."""
+    bias = window_bias(5, 2).double()
+    found, expected = rows(ALL_TOKENS), rows(ALL_TOKENS)
+    torch.manual_seed(1)
+    output = dropped_attention(*found, ALL_TOKENS, factor=FACTOR, dropout=0.4, bias=bias)
+    torch.manual_seed(1)
+    reference = written_out(*expected, ALL_TOKENS, 0.4, bias)
     torch.testing.assert_close(output, reference, rtol=0, atol=1e-12)
     direction = torch.randn_like(reference)
     output.backward(direction)

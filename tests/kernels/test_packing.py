@@ -15,15 +15,10 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from skbert import BertClassifier, BertEmbedder, CheckpointError
 from skbert._inference.batching import length_order, pack_batch
 from skbert._inference.loop import model_inputs
-from skbert._kernels.packing import (
-    PACKED_MODEL_TYPES,
-    FirstTokenLayer,
-    bounds_of_texts,
-    can_pack,
-    first_tokens,
-    packed_attention,
-    packed_positions,
-)
+from skbert._kernels.packable import PACKED_MODEL_TYPES, can_pack
+from skbert._kernels.packed_attention import bounds_of_texts, first_tokens, packed_attention
+from skbert._kernels.packed_heads import FirstTokenLayer
+from skbert._kernels.packing import packed_positions
 from skbert._kernels.training_layers import use_fast_layers
 from skbert._models.encoder import Encoder, make_encoder, read_packed
 from skbert._models.loading import load_model
@@ -60,6 +55,9 @@ DISTIL_SIZE = {
     "max_position_embeddings": 66,
     "initializer_range": 0.3,
 }
+MODERN = {**SIZE, "num_hidden_layers": 4}  # every third layer sees all tokens
+ROTARY = {**SIZE, "initializer_range": 0.2}  # else values of 20, and rounding as large
+ROPE = {"factor": 2.0, "rope_theta": 1e4}
 DEBERTA = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "type_vocab_size": 0}
 
 PACKED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -72,14 +70,81 @@ PACKED: dict[str, tuple[str, dict[str, Any]]] = {
     # Its padding id is then the tokenizer's [UNK]: texts with unknown words spell it out.
     "roberta, padding id 1": ("RobertaConfig", {**SIZE, "pad_token_id": 1}),
     "bert, gelu_new": ("BertConfig", {**SIZE, "hidden_act": "gelu_new"}),
+    "albert": ("AlbertConfig", {**SIZE, "embedding_size": 16}),
+    "albert, groups": (
+        "AlbertConfig",
+        {**SIZE, "embedding_size": 16, "num_hidden_groups": 2, "inner_group_num": 1},
+    ),
+    # Long texts have more relative positions than buckets.
+    "mpnet": ("MPNetConfig", {**SIZE, "pad_token_id": 1, "max_position_embeddings": 66}),
+    # Its positions are counted from 2 all the same.
+    "mpnet, padding id 0": ("MPNetConfig", SIZE),
+    "modernbert": ("ModernBertConfig", {**MODERN, "local_attention": 8}),
+    "modernbert, mean": (
+        "ModernBertConfig",
+        {**MODERN, "local_attention": 8, "classifier_pooling": "mean"},
+    ),
+    "modernbert, wide window": ("ModernBertConfig", {**MODERN, "local_attention": 200}),
+    "modernbert, narrow": ("ModernBertConfig", {**MODERN, "local_attention": 2}),
+    "modernbert, rotary types": (
+        "ModernBertConfig",
+        {
+            **MODERN,
+            "local_attention": 8,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+            },
+        },
+    ),
+    "deberta-v2": ("DebertaV2Config", {**SIZE, **DEBERTA, "position_buckets": 8}),
+    "deberta-v3": (
+        "DebertaV2Config",
+        {
+            **SIZE,
+            **DEBERTA,
+            "position_buckets": 8,
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+            "position_biased_input": False,
+        },
+    ),
+    "deberta-v2, one way": (
+        "DebertaV2Config",
+        {**SIZE, **DEBERTA, "pos_att_type": ["p2c"], "max_relative_positions": 6},
+    ),
+    "deberta-v2, other way": ("DebertaV2Config", {**SIZE, **DEBERTA, "pos_att_type": ["c2p"]}),
+    "deberta-v2, no relative positions": (
+        "DebertaV2Config",
+        {**SIZE, "relative_attention": False, "pos_att_type": ["c2p"]},
+    ),
+    "eurobert": ("EuroBertConfig", {**ROTARY, "num_key_value_heads": 2}),
+    "eurobert, mean": ("EuroBertConfig", {**ROTARY, "classifier_pooling": "mean"}),
+    "eurobert, bos": ("EuroBertConfig", {**ROTARY, "classifier_pooling": "bos"}),
+    "nomic_bert": ("NomicBertConfig", ROTARY),
+    "nomic_bert, yarn": (
+        "NomicBertConfig",
+        {**ROTARY, "rope_parameters": ROPE | {"rope_type": "yarn"}},
+    ),
 }
 PADDED: dict[str, tuple[str, dict[str, Any]]] = {
-    "mpnet": ("MPNetConfig", SIZE),
-    "albert": ("AlbertConfig", {**SIZE, "embedding_size": 16}),
     "deberta": ("DebertaConfig", {**SIZE, **DEBERTA}),
-    "deberta-v2": ("DebertaV2Config", {**SIZE, **DEBERTA, "position_buckets": 8}),
-    "modernbert": ("ModernBertConfig", {**SIZE, "local_attention": 8}),
+    "deberta-v2, convolution": ("DebertaV2Config", {**SIZE, **DEBERTA, "conv_kernel_size": 3}),
     "bert, decoder": ("BertConfig", {**SIZE, "is_decoder": True}),
+    "nomic_bert, dynamic": (
+        "NomicBertConfig",
+        {**ROTARY, "rope_parameters": ROPE | {"rope_type": "dynamic"}},
+    ),
+    "modernbert, dynamic": (
+        "ModernBertConfig",
+        {
+            **MODERN,
+            "rope_parameters": {
+                "full_attention": ROPE | {"rope_type": "dynamic"},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+            },
+        },
+    ),
 }
 
 POOLED: dict[str, Callable[[Any], Any]] = {
@@ -95,6 +160,12 @@ CHOICES = [
     {"layers": (-1, 0), "combine_layers": "concat"},
 ]
 
+
+# Their last layer computes first tokens only, where no more is read.
+LIKE_BERT = {"bert", "electra", "roberta", "xlm-roberta", "camembert"}
+
+# What is added to all keys alike changes no weight: no gradient.
+KEY_BIASES = ("key.bias", "k_lin.bias", "attn.k.bias", "key_proj.bias", "k_proj.bias")
 
 # One text of 5 tokens, three of 4, two of 1.
 RUNS = [(1, 5), (3, 4), (2, 1)]
@@ -374,7 +445,7 @@ def test_packed_gradients_are_those_of_each_text_alone(classifier_folder, fast_l
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         assert gradient is not None
-        assert (gradient.abs().max() > 1e-4) or name.endswith(("key.bias", "k_lin.bias")), name
+        assert (gradient.abs().max() > 1e-4) or name.endswith(KEY_BIASES), name
         # Sums of up to 200 tokens' gradients: the tolerance grows with what is summed.
         bound = 1e-5 * max(1.0, float(gradient.abs().max()))
         assert (found[name] - gradient).abs().max() <= bound, name
@@ -383,8 +454,7 @@ def test_packed_gradients_are_those_of_each_text_alone(classifier_folder, fast_l
 def test_unneeded_tokens_are_not_computed_by_the_last_layer(classifier_folder):
     encoder = packed_model(classifier_folder)
     layers = [m for m in encoder.model.modules() if isinstance(m, FirstTokenLayer)]
-    is_distilbert = encoder.model.config.model_type == "distilbert"
-    assert len(layers) == (0 if is_distilbert else 1)
+    assert len(layers) == (encoder.model.config.model_type in LIKE_BERT)
     shapes = []
     for layer in layers:
         layer.register_forward_hook(lambda layer, args, output: shapes.append(output.shape))
@@ -447,9 +517,22 @@ def test_estimator_predicts_as_each_text_alone(classifier_folder):
 # As a GPU reads them: all texts in one kernel --------------------------------------------------
 
 
+def in_one_kernel(name: str) -> bool:
+    """Attention with a bias has no such kernel."""
+    return not name.startswith(("mpnet", "deberta"))
+
+
 @pytest.mark.parametrize("name", PACKED)
 def test_one_kernel_for_all_texts_gives_what_each_text_alone_gives(name, tmp_path, varlen_on_cpu):
-    assert_same_as_plain_loop(save_model(tmp_path, *PACKED[name]), packed=True)
+    assert_same_as_plain_loop(save_model(tmp_path, *PACKED[name]), packed=in_one_kernel(name))
+
+
+def test_kernel_without_windows_is_not_used_for_windows(tmp_path, varlen_on_cpu, monkeypatch):
+    def first_version(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, *, scale):
+        raise AssertionError
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", first_version)
+    assert_same_as_plain_loop(save_model(tmp_path, *PACKED["modernbert"]), packed=False)
 
 
 def test_estimator_with_one_kernel_predicts_as_each_text_alone(classifier_folder, varlen_on_cpu):
@@ -471,9 +554,10 @@ def test_kernel_is_called_as_torch_declares_it(n_queries):
     assert output.device.type == "meta"
 
 
-def test_whole_model_and_its_inputs_are_on_one_device(classifier_folder):
+@pytest.mark.parametrize("name", filter(in_one_kernel, PACKED))
+def test_whole_model_and_its_inputs_are_on_one_device(name, tmp_path):
     """Real kernels are missing here, but a tensor left on the CPU is refused on meta, too."""
-    encoder = packed_model(classifier_folder)
+    encoder = packed_model(save_classifier(tmp_path, *PACKED[name]))
     encodings = encoder.tokenizer.encode(TEXTS, max_length=64)
     encoder.device = torch.device("meta")
     encoder.model.to("meta", torch.bfloat16)

@@ -8,6 +8,7 @@ import pytest
 from skbert import BertClassifier, BertTokenClassifier
 from skbert._training import frozen_layers as module
 from skbert._training.frozen_layers import FrozenLayers
+from tests.conformity.checkpoints import FAMILIES, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TEXTS = ["a good film", "a bad film", "the cat sat", "the dog sat on the mat", "it was good"] * 4
@@ -71,3 +72,18 @@ def test_words(tiny_bert, calls):
     tags = [[word[0] for word in sentence] for sentence in words]
     BertTokenClassifier(tiny_bert, freeze=1, **RECIPE).fit(words, tags)
     assert calls == {"computed": 5, "skipped": 10}
+
+
+@pytest.mark.parametrize(
+    "name", ["electra", "mpnet", "modernbert", "deberta-v2", "eurobert", "nomic_bert"]
+)
+def test_layers_of_every_kind(name, tmp_path, monkeypatch, calls):
+    """Narrow embeddings: ELECTRA; layers that return tuples: MPNet; no `embeddings`: EuroBERT."""
+    folder = str(save_checkpoint(tmp_path, FAMILIES[name]))
+    model = BertClassifier(folder, pooling="mean", freeze=1, **RECIPE)
+    kept = model.fit(TEXTS, LABELS)._state
+    assert calls == {"computed": 5, "skipped": 10}
+    monkeypatch.setattr(module, "frozen_layers", lambda encoder: [])
+    plain = model.fit(TEXTS, LABELS)._state
+    for key, weight in plain.weights.items():
+        np.testing.assert_allclose(kept.weights[key], weight, atol=1e-5, err_msg=key)

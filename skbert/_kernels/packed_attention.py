@@ -1,0 +1,175 @@
+"""Attention that keeps the texts of a packed row apart, without a mask.
+
+On a CPU it is computed for each run of equally long texts at once, on a GPU for all texts at once
+by torch's kernel for texts of varying length
+(https://docs.pytorch.org/docs/stable/nn.attention.varlen.html).
+
+Letters: T tokens in the row, A attention heads, D features a head, L tokens of a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from skbert._kernels.dropped_attention import Shape, dropped_attention
+
+# Runs of equal length: [(number of texts, their length), ...], in the order of the row.
+Runs = list[tuple[int, int]]
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    runs: Runs,
+    text_bounds: Tensor | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    bias: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Compute attention inside each text of a packed row.
+
+    Parameters
+    ----------
+    module, attention_mask, kwargs
+        Part of transformers' attention interface; not used.
+    query : Tensor, shape (1, A, T, D), or (1, A, n_texts, D) for the texts' first tokens only
+        As the model projects it.
+    key, value : Tensor, shape (1, A, T, D)
+        As the model projects them; of fewer heads where several heads share one.
+    runs : list of (int, int)
+        Number of texts and their length, for each run of equally long texts.
+    text_bounds : Tensor of int32, shape (n_texts + 1,), default=None
+        Where each text begins, and the end of the last; if given, the kernel for texts of varying
+        length is used, which has no dropout and no bias.
+    scaling : float, default=None
+        Factor on the products of queries and keys; ``D ** -0.5`` by default.
+    dropout : float, default=0.0
+        Probability to drop an attention weight, in training.
+    sliding_window : int, default=None
+        Tokens see each other that are fewer than so many tokens apart; all by default.
+    bias : Tensor, shape (A, L, L), default=None
+        Added to the products of a text's queries and keys, as far as the longest text goes.
+
+    Returns
+    -------
+    output : Tensor, shape (1, T, A, D), or (1, n_texts, A, D) as `query` has
+    weights : None
+    """
+    n_shared = query.shape[1] // key.shape[1]
+    key, value = (x.repeat_interleave(n_shared, 1) if n_shared > 1 else x for x in (key, value))
+    queries, keys, values = (x[0].transpose(0, 1) for x in (query, key, value))  # (T, A, D)
+    factor = query.shape[-1] ** -0.5 if scaling is None else scaling
+    longest = max(length for _, length in runs)
+    if sliding_window is not None and longest <= sliding_window:
+        sliding_window = None
+    if text_bounds is not None:
+        options: dict[str, Any] = {"scale": factor}
+        if sliding_window is not None:
+            options["window_size"] = (sliding_window - 1, sliding_window - 1)
+        attended = _attend_varlen(queries, keys, values, text_bounds, longest, options)
+        return attended.unsqueeze(0), None
+    all_tokens = len(queries) == len(keys)
+    shapes = [(n_texts, length if all_tokens else 1, length) for n_texts, length in runs]
+    if sliding_window is not None:
+        bias = window_bias(longest, sliding_window)
+    attend = partial(dropped_attention, dropout=dropout) if dropout else _attend
+    return attend(queries, keys, values, shapes, factor=factor, bias=bias).unsqueeze(0), None
+
+
+def window_bias(length: int, sliding_window: int) -> Tensor:
+    """Return what keeps tokens apart that are at least `sliding_window` apart, (1, L, L)."""
+    place = torch.arange(length)
+    is_far = (place - place[:, None]).abs() >= sliding_window
+    return torch.zeros(1, length, length).masked_fill_(is_far, -torch.inf)
+
+
+def _attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    shapes: Sequence[Shape],
+    *,
+    factor: float,
+    bias: Tensor | None,
+) -> Tensor:
+    """Compute attention of each text's queries to its own keys, (Q, A, D), without a mask."""
+    outputs = []
+    for (_, n_queries, n_keys), q, k, v in split_runs(queries, keys, values, shapes):
+        of_run = None if bias is None else bias[None, :, :n_queries, :n_keys].to(q.dtype)
+        attended = scaled_dot_product_attention(q, k, v, attn_mask=of_run, scale=factor)
+        outputs.append(attended.transpose(1, 2).flatten(0, 1))  # (n_queries, A, D)
+    return torch.cat(outputs)
+
+
+def split_runs(
+    queries: Tensor, keys: Tensor, values: Tensor, shapes: Sequence[Shape]
+) -> Iterator[tuple[Shape, Tensor, Tensor, Tensor]]:
+    """Return each run's shape, queries, keys and values (n_texts, A, L, D), of rows (T, A, D)."""
+    # Split, not sliced: the gradient of each slice would be as large as the whole row.
+    n_queries = [n_texts * n_queries for n_texts, n_queries, _ in shapes]
+    n_keys = [n_texts * n_keys for n_texts, _, n_keys in shapes]
+    parts = zip(
+        torch.split(queries, n_queries),
+        torch.split(keys, n_keys),
+        torch.split(values, n_keys),
+        strict=True,
+    )
+    for shape, (q, k, v) in zip(shapes, parts, strict=True):
+        n_texts, _, _ = shape
+        q, k, v = (x.reshape(n_texts, -1, *x.shape[1:]).transpose(1, 2) for x in (q, k, v))
+        yield shape, q, k, v
+
+
+def _attend_varlen(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    text_bounds: Tensor,
+    longest: int,
+    options: dict[str, Any],
+) -> Tensor:
+    """Do what `_attend` does, in one kernel for all texts; on CUDA, in half precision."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    query_bounds, most_queries = text_bounds, longest
+    if len(queries) < len(keys):  # one a text
+        query_bounds = torch.arange(len(queries) + 1, dtype=torch.int32, device=queries.device)
+        most_queries = 1
+    return varlen_attn(  # type: ignore[return-value]  # the weights are not asked for
+        queries.contiguous(),
+        keys.contiguous(),
+        values.contiguous(),
+        query_bounds,
+        text_bounds,
+        most_queries,
+        longest,
+        **options,
+    )
+
+
+def split_heads(x: Tensor, head_size: int) -> Tensor:
+    """Turn (1, T, A * D) into (1, A, T, D)."""
+    return x.view(*x.shape[:-1], -1, head_size).transpose(1, 2)
+
+
+def bounds_of_texts(runs: Runs) -> Tensor:
+    """Return where each text begins in a packed row, and the last's end: int32, (n_texts + 1,)."""
+    lengths = [length for n_texts, length in runs for _ in range(n_texts)]
+    return torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
+
+
+def first_tokens(runs: Runs, text_bounds: Tensor | None = None) -> Tensor:
+    """Place of each text's first token in a packed row, shape (n_texts,)."""
+    return (bounds_of_texts(runs) if text_bounds is None else text_bounds)[:-1]
