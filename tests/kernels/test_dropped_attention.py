@@ -96,7 +96,7 @@ def test_bias_and_its_gradient_are_those_written_out(shapes):
 
 def test_tokens_apart_see_nothing_of_each_other():
     """A bias of all heads in common that is infinite, as a window's."""
-    bias = window_bias(5, 2).double()
+    bias = window_bias(torch.arange(5), torch.arange(5), 2).double().unsqueeze(0)
     found, expected = rows(ALL_TOKENS), rows(ALL_TOKENS)
     torch.manual_seed(1)
     output = dropped_attention(*found, ALL_TOKENS, factor=FACTOR, dropout=0.4, bias=bias)

@@ -280,23 +280,42 @@ def test_relative_positions_are_not_packed(kind):
     assert not can_pack(config)
 
 
+@pytest.mark.parametrize("window", [None, 1, 2, 4, 5])
+@pytest.mark.parametrize("n_key_heads", [2, 1])
 @pytest.mark.parametrize("scaling", [None, 0.25])
-def test_packed_attention_is_block_diagonal_attention(scaling, monkeypatch):
+def test_packed_attention_is_block_diagonal_attention(scaling, n_key_heads, window, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     n_tokens, n_heads, n_features = 19, 2, 8
     query, key, value = torch.randn(3, 1, n_heads, n_tokens, n_features, generator=generator)
+    key, value = key[:, :n_key_heads], value[:, :n_key_heads]
+    place = torch.arange(n_tokens)
+    near = (place - place[:, None]).abs() < (window or n_tokens)
     blocks = [torch.ones(length, length) for n_texts, length in RUNS for _ in range(n_texts)]
     logits = query @ key.transpose(-1, -2) * (n_features**-0.5 if scaling is None else scaling)
-    logits = logits.masked_fill(torch.block_diag(*blocks) == 0, -torch.inf)
+    logits = logits.masked_fill(torch.block_diag(*blocks) * near == 0, -torch.inf)
     expected = (logits.softmax(-1) @ value).transpose(1, 2)
     monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
     for bounds in (None, bounds_of_texts(RUNS)):
         output, weights = packed_attention(
             torch.nn.Identity(), query, key, value, None,
-            runs=RUNS, text_bounds=bounds, scaling=scaling,
+            runs=RUNS, text_bounds=bounds, scaling=scaling, sliding_window=window,
         )  # fmt: skip
         assert weights is None
         torch.testing.assert_close(output, expected, rtol=0, atol=1e-6)
+
+
+def test_bias_is_added_to_the_products_of_each_text():
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 1, 2, 19, 8, generator=generator)
+    bias = torch.randn(2, 5, 5, generator=generator)
+    blocks = [bias[:, :length, :length] for n_texts, length in RUNS for _ in range(n_texts)]
+    added = torch.stack([torch.block_diag(*of_head) for of_head in zip(*blocks, strict=True)])
+    same_text = torch.block_diag(*[torch.ones(block.shape[1:]) for block in blocks])
+    logits = query @ key.transpose(-1, -2) * 8**-0.5 + added
+    logits = logits.masked_fill(same_text == 0, -torch.inf)
+    expected = (logits.softmax(-1) @ value).transpose(1, 2)
+    output, _ = packed_attention(torch.nn.Identity(), query, key, value, None, runs=RUNS, bias=bias)
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-6)
 
 
 def test_positions_count_from_zero_in_each_text():
@@ -334,16 +353,18 @@ def test_attention_of_first_tokens_is_that_of_all(monkeypatch):
         torch.testing.assert_close(some, every[:, first], rtol=0, atol=1e-6)
 
 
-def test_dropped_attention_keeps_its_mean():
+@pytest.mark.parametrize("window", [None, 3])
+def test_dropped_attention_keeps_its_mean(window):
     """Dropout acts on the weights: the mean of many draws is what there is without it."""
     generator = torch.Generator().manual_seed(0)
     runs = [(200, 5)]
     block = torch.randn(3, 1, 2, 5, 8, generator=generator).repeat(1, 1, 1, 200, 1)
-    plain, _ = packed_attention(torch.nn.Identity(), *block, None, runs=runs)
+    options = {"runs": runs, "sliding_window": window}
+    plain, _ = packed_attention(torch.nn.Identity(), *block, None, **options)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         draws = [
-            packed_attention(torch.nn.Identity(), *block, None, runs=runs, dropout=0.3)[0]
+            packed_attention(torch.nn.Identity(), *block, None, **options, dropout=0.3)[0]
             for _ in range(10)
         ]
     dropped = torch.cat(draws).view(2000, 5, 2, 8)
