@@ -30,9 +30,9 @@ def use_packed_attention(model: Any) -> None:
     AttentionInterface.register(ATTENTION_NAME, packed_attention)
     if model.config.model_type in OWN_ATTENTION_TYPES:
         use_own_packed_attention(model.base_model)
-        model.config._attn_implementation = ATTENTION_NAME  # transformers then makes no mask
-    else:
-        model.set_attn_implementation(ATTENTION_NAME)
+    # Not by `set_attn_implementation`: it looks for a word in the model's source, and where it does
+    # not find it, as in transformers 5.4's ModernBERT, it only warns.
+    model.config._attn_implementation = ATTENTION_NAME
 
 
 def packed_inputs(ids: Tensor, runs: Runs, config: Any, *, varlen: bool) -> dict[str, Any]:

@@ -637,6 +637,19 @@ def test_gpu_whose_kernel_fails_or_mixes_texts_reads_padded_batches(
         np.testing.assert_allclose(embedder.transform(TEXTS), expected.numpy(), rtol=0, atol=1e-5)
 
 
+def test_gpu_whose_kernel_has_no_windows_reads_padded_batches(tmp_path, varlen_on_cpu, monkeypatch):
+    """They are wider than the texts that are tried."""
+    folder = save_model(tmp_path, "ModernBertConfig", {**MODERN, "local_attention": 60})
+    assert BertEmbedder(folder, device="cpu").fit(["a"])._loaded().packed
+
+    def see_all(*args, window_size=(-1, -1), **kwargs):
+        return attend_text_by_text(*args, **kwargs)
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", see_all)
+    monkeypatch.setattr("skbert._models.shared._SHARED", {})
+    assert not BertEmbedder(folder, device="cpu").fit(["a"])._loaded().packed
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -11,9 +11,11 @@ import torch
 import transformers
 
 from skbert import BertClassifier, BertEmbedder, CheckpointError, DeviceError, ParameterError
+from skbert._kernels.packable import PACKED_MODEL_TYPES
 from skbert._models.encoder import make_encoder
 from skbert._models.loading import load_model
 from skbert._models.tokenizer import load_tokenizer
+from skbert._models.trials import Trial, try_model
 from tests.conformity.checkpoints import FAMILIES, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -27,7 +29,7 @@ def encoder_of(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
 @pytest.mark.parametrize(
     ("name", "can_pad"),
     [
-        *((name, True) for name in ("mpnet", "t5", "gpt2", "xlnet")),
+        *((name, True) for name in ("roformer", "t5", "gpt2", "xlnet")),
         *((name, False) for name in ("fnet", "convbert", "funnel", "big_bird")),
     ],
 )
@@ -35,10 +37,20 @@ def test_padding_that_leaks_is_found(name, can_pad, tmp_path):
     assert encoder_of(save_checkpoint(tmp_path, FAMILIES[name])).can_pad is can_pad
 
 
-@pytest.mark.parametrize(("name", "needs"), [("mpnet", False), ("fnet", True), ("xlnet", True)])
+@pytest.mark.parametrize(("name", "needs"), [("roformer", False), ("fnet", True), ("xlnet", True)])
 def test_types_are_left_to_torch_where_a_model_mixes_them(name, needs, tmp_path):
     encoder = encoder_of(save_checkpoint(tmp_path, FAMILIES[name]), torch.bfloat16)
     assert encoder.needs_autocast is needs
+
+
+@pytest.mark.parametrize("name", sorted(PACKED_MODEL_TYPES))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_packed_types_need_no_trial(name, dtype, tmp_path):
+    """Where they are padded, on a GPU, they are taken for what this finds."""
+    folder = save_checkpoint(tmp_path, FAMILIES[name])
+    model, _ = load_model(folder, dtype)
+    tokenizer = encoder_of(folder).tokenizer
+    assert try_model(model, tokenizer, dtype) == Trial(can_pad=True, needs_autocast=False)
 
 
 def test_precision_that_a_model_does_not_have_is_named(tmp_path):

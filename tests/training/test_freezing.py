@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification
 
 from skbert import BertClassifier, ParameterError
 from skbert._kernels.dropout import FastDropout
-from skbert._kernels.packing import FirstTokenLayer
+from skbert._kernels.packed_heads import FirstTokenLayer
 from skbert._models.state import weight_tensors
 from skbert._training import loop as training_module
 from skbert._training.freezing import freeze_parameters, parameter_depths, set_training_mode
