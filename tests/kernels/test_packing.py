@@ -20,6 +20,7 @@ from skbert._kernels.packed_attention import bounds_of_texts, first_tokens, pack
 from skbert._kernels.packed_heads import FirstTokenLayer
 from skbert._kernels.packing import packed_positions
 from skbert._kernels.training_layers import use_fast_layers
+from skbert._models.device import switch_checkpointing
 from skbert._models.encoder import Encoder, make_encoder, read_packed
 from skbert._models.loading import load_model
 from skbert._models.tokenizer import load_tokenizer
@@ -470,6 +471,20 @@ def test_packed_gradients_are_those_of_each_text_alone(classifier_folder, fast_l
         # Sums of up to 200 tokens' gradients: the tolerance grows with what is summed.
         bound = 1e-5 * max(1.0, float(gradient.abs().max()))
         assert (found[name] - gradient).abs().max() <= bound, name
+
+
+@pytest.mark.parametrize("name", ["deberta-v2", "modernbert", "eurobert", "nomic_bert", "bert"])
+def test_layers_that_are_computed_again_give_the_same_gradients(name, tmp_path):
+    gradients = []
+    for again in (False, True):
+        encoder = packed_model(save_classifier(tmp_path, *PACKED[name]))
+        switch_checkpointing(encoder.model, on=again)
+        set_training_mode(encoder.model)
+        logits, _ = packed_logits(encoder)
+        (logits * torch.arange(3)).sum().backward()
+        gradients.append({key: weight.grad for key, weight in encoder.model.named_parameters()})
+    for key, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][key], expected, rtol=1e-5, atol=1e-5, msg=key)
 
 
 def test_unneeded_tokens_are_not_computed_by_the_last_layer(classifier_folder):
