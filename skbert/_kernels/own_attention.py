@@ -9,7 +9,6 @@ each, P relative positions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -24,12 +23,26 @@ def use_own_packed_attention(base: Any) -> None:
     PACKED_BY_TYPE[base.config.model_type](base)
 
 
+def _override(*modules: Any, **methods: Callable[..., Any]) -> None:
+    """Give modules of one class other methods.
+
+    By a class of their own: a method as a module's attribute would refer to the module, and keep
+    its weights in memory until Python looks for such circles.
+    """
+    own = type(modules[0])
+    packed = type(f"Packed{own.__name__}", (own,), methods)
+    for module in modules:
+        module.__class__ = packed
+
+
 def _pack_mpnet(base: Any) -> None:
-    encoder = base.encoder
-    own_bias = encoder.compute_position_bias
-    encoder.compute_position_bias = lambda hidden: own_bias(_as_long_as_longest(hidden))
-    for layer in encoder.layer:
-        layer.attention.attn.forward = partial(_attend_mpnet, layer.attention.attn)
+    own = type(base.encoder)
+
+    def bias_of_longest(encoder: Any, hidden: Tensor) -> Tensor:
+        return own.compute_position_bias(encoder, _as_long_as_longest(hidden))
+
+    _override(base.encoder, compute_position_bias=bias_of_longest)
+    _override(*(layer.attention.attn for layer in base.encoder.layer), forward=_attend_mpnet)
 
 
 def _attend_mpnet(
@@ -60,12 +73,16 @@ def _attend_mpnet(
 
 
 def _pack_deberta(base: Any) -> None:
-    encoder = base.encoder
-    own_positions = encoder.get_rel_pos
-    encoder.get_rel_pos = lambda hidden, *args: own_positions(_as_long_as_longest(hidden))
-    encoder.get_attention_mask = lambda mask: mask  # it would be (T, T)
-    for layer in encoder.layer:
-        layer.attention.self.forward = partial(_attend_deberta, layer.attention.self)
+    own = type(base.encoder)
+
+    def positions_of_longest(encoder: Any, hidden: Tensor, *args: Any) -> Tensor | None:
+        return own.get_rel_pos(encoder, _as_long_as_longest(hidden))
+
+    def no_mask(encoder: Any, mask: Tensor) -> Tensor:  # it would be (T, T)
+        return mask
+
+    _override(base.encoder, get_rel_pos=positions_of_longest, get_attention_mask=no_mask)
+    _override(*(layer.attention.self for layer in base.encoder.layer), forward=_attend_deberta)
 
 
 def _attend_deberta(

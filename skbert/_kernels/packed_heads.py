@@ -20,7 +20,7 @@ def show_head_texts(model: Any) -> None:
         Changed in place: what its encoder returns becomes one row of one "token" a text, the
         first or the mean, as the head reads them.
     """
-    base, pooling = model.base_model, getattr(model.config, "classifier_pooling", "cls")
+    base, pooling = model.base_model, _pooling(model.config)
     if pooling == "late":  # EuroBERT's: of outputs that it has of all tokens; linear behind this
         model.activation.register_forward_hook(lambda module, args, output: _means(output))
     elif pooling == "mean":
@@ -30,6 +30,12 @@ def show_head_texts(model: Any) -> None:
         if layers is not None and FirstTokenLayer.can_replace(layers[-1]):
             layers[-1] = FirstTokenLayer(layers[-1])
         base.register_forward_hook(_first_tokens_as_rows)
+
+
+def _pooling(config: Any) -> str:
+    if config.model_type not in ("eurobert", "modernbert"):  # others do not look at this setting
+        return "cls"
+    return str(config.classifier_pooling)
 
 
 def _means_as_rows(base: Any, args: Any, output: Any) -> Any:

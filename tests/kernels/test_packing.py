@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,7 @@ PACKED: dict[str, tuple[str, dict[str, Any]]] = {
     "camembert": ("CamembertConfig", SIZE),
     # Its padding id is then the tokenizer's [UNK]: texts with unknown words spell it out.
     "roberta, padding id 1": ("RobertaConfig", {**SIZE, "pad_token_id": 1}),
+    "bert, setting of others": ("BertConfig", {**SIZE, "classifier_pooling": "mean"}),
     "bert, gelu_new": ("BertConfig", {**SIZE, "hidden_act": "gelu_new"}),
     "albert": ("AlbertConfig", {**SIZE, "embedding_size": 16}),
     "albert, groups": (
@@ -485,6 +488,20 @@ def test_layers_that_are_computed_again_give_the_same_gradients(name, tmp_path):
         gradients.append({key: weight.grad for key, weight in encoder.model.named_parameters()})
     for key, expected in gradients[0].items():
         torch.testing.assert_close(gradients[1][key], expected, rtol=1e-5, atol=1e-5, msg=key)
+
+
+def test_model_goes_with_its_last_reference(classifier_folder):
+    """Nothing that makes it read packed rows refers to it in a circle."""
+    encoder = packed_model(classifier_folder)
+    with torch.no_grad():
+        packed_logits(encoder)
+    weights = [weakref.ref(weight) for weight in encoder.model.parameters()]
+    gc.disable()
+    try:
+        del encoder
+        assert not any(reference() is not None for reference in weights)
+    finally:
+        gc.enable()
 
 
 def test_unneeded_tokens_are_not_computed_by_the_last_layer(classifier_folder):
