@@ -67,5 +67,5 @@ def has_window(config: Any) -> bool:
 def _rotary_types(config: Any) -> set[str]:
     """Return the types of rotary positions, of which layers may have several."""
     settings = getattr(config, "rope_parameters", None) or {}
-    of_layers = settings.values() if "rope_type" not in settings else [settings]
-    return {one["rope_type"] for one in of_layers if one}
+    of_layers = [one for one in settings.values() if isinstance(one, dict)] or [settings]
+    return {one.get("rope_type", "default") for one in of_layers}

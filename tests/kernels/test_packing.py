@@ -277,6 +277,22 @@ def test_other_types_are_not_packed(name):
     assert not can_pack(getattr(transformers, config)(**options))
 
 
+@pytest.mark.parametrize("kind", ["dynamic", "longrope", "of a later version"])
+@pytest.mark.parametrize("in_layers", [True, False])
+def test_rotary_positions_that_may_depend_on_other_texts_are_not_packed(kind, in_layers):
+    config, other = transformers.EuroBertConfig(), {"rope_type": "default", "rope_theta": 1e4}
+    one = {**other, "rope_type": kind}
+    config.rope_parameters = {"sliding": other, "full": one} if in_layers else one
+    assert not can_pack(config)
+
+
+@pytest.mark.parametrize("settings", [None, {}, {"rope_theta": 1e4}, {"full": None}])
+def test_rotary_positions_without_a_type_are_the_usual_ones(settings):
+    config = transformers.EuroBertConfig()
+    config.rope_parameters = settings
+    assert can_pack(config)
+
+
 @pytest.mark.parametrize("kind", ["relative_key", "relative_key_query"])
 def test_relative_positions_are_not_packed(kind):
     config = transformers.BertConfig()
