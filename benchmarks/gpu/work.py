@@ -1,0 +1,55 @@
+"""The process that measures: section after section, until one takes CUDA down."""
+
+import sys
+import traceback
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from gpu import stand_ins
+from gpu.record import Record, Skipped
+from gpu.sections import SECTIONS
+from gpu.setting import Setting
+from transformers.utils import logging
+
+from skbert import TruncationWarning
+
+# After such an error every further call of CUDA in the process fails, too.
+POISONED = ("illegal memory access", "device-side assert", "misaligned address", "launch failure")
+
+
+def run(options, folder, names, output):
+    """Run the sections that are named, with commas between."""
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.simplefilter("ignore", TruncationWarning)
+    record = Record(output)
+    if not options.cpu and not torch.cuda.is_available():
+        for record.name in names.split(","):
+            record.end("skipped", "torch sees no GPU; --cpu tries the kit without one")
+        return
+    setting = Setting.made(Path(folder), options)
+    with stand_ins.for_gpu(active=options.cpu):
+        for name in names.split(","):
+            _run_section(name, setting, record)
+
+
+def _run_section(name, setting, record):
+    print(f"\n{name}: {SECTIONS[name].description}", flush=True)
+    record.begin(name)
+    try:
+        import_module(f"gpu.{name}").measure(setting, record)
+    except Skipped as reason:
+        record.end("skipped", str(reason))
+        print(f"  skipped: {reason}")
+    except Exception as error:
+        record.put("traceback", traceback.format_exc())
+        record.end("failed", f"{type(error).__name__}: {error}")
+        print(traceback.format_exc(limit=-4))
+        if any(words in str(error) for words in POISONED):
+            sys.exit(3)  # the other sections need a new process
+    else:
+        record.end("done")
+    finally:
+        setting.clean()
