@@ -18,7 +18,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -197,10 +199,16 @@ def _split_heads(x: Tensor, head_size: int) -> Tensor:
     return x.view(*x.shape[:-1], -1, head_size).transpose(1, 2)
 
 
+def lengths_of_texts(runs: Runs) -> NDArray[np.int64]:
+    """Return the number of tokens of each text of a packed row, (n_texts,)."""
+    n_texts, lengths = np.array(runs, np.int64).T
+    return np.repeat(lengths, n_texts)
+
+
 def bounds_of_texts(runs: Runs) -> Tensor:
     """Return where each text begins in a packed row, and the last's end: int32, (n_texts + 1,)."""
-    lengths = [length for n_texts, length in runs for _ in range(n_texts)]
-    return torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
+    ends = np.cumsum(lengths_of_texts(runs), dtype=np.int32)
+    return torch.from_numpy(np.concatenate([np.zeros(1, np.int32), ends]))
 
 
 def first_tokens(runs: Runs, text_bounds: Tensor | None = None) -> Tensor:
@@ -274,18 +282,16 @@ def packed_positions(ids: Tensor, runs: Runs, config: Any) -> Tensor:
     -------
     positions : Tensor of int64, shape (1, T)
     """
-    counted = [torch.arange(length).repeat(n_texts) for n_texts, length in runs]
+    # In numpy: beside a thread that tokenizes, each call of torch may wait for Python's lock.
+    lengths = lengths_of_texts(runs)
+    starts = np.cumsum(lengths) - lengths
     if config.model_type in POSITIONS_FROM_ZERO:
-        return torch.cat(counted).unsqueeze(0)
-    pad = config.pad_token_id
-    if not bool((ids == pad).any()):
-        return torch.cat(counted).unsqueeze(0) + (pad + 1)
-    # A text may spell out the padding token; fairseq's rule gives it the position `pad` and does
-    # not count it.
-    positions, start = [], 0
-    for n_texts, length in runs:
-        block = ids[0, start : start + n_texts * length].view(n_texts, length)
-        is_token = (block != pad).long()
-        positions.append((is_token.cumsum(1) * is_token + pad).view(-1))
-        start += n_texts * length
-    return torch.cat(positions).unsqueeze(0)
+        positions = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    else:
+        # A text may spell out the padding token; fairseq's rule gives it the position `pad` and
+        # does not count it.
+        pad = config.pad_token_id
+        is_token = (ids[0].numpy() != pad).astype(np.int64)
+        before = np.concatenate([[0], np.cumsum(is_token)])
+        positions = (before[1:] - np.repeat(before[starts], lengths)) * is_token + pad
+    return torch.from_numpy(positions).unsqueeze(0)
