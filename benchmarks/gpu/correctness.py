@@ -21,7 +21,7 @@ READINGS = {
 }
 # Largest norm of a difference, as a share of the vector's.
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.02}
-N_TEXTS = 48
+N_TEXTS = 32
 
 
 def measure(setting, record):

@@ -21,7 +21,7 @@ def measure(setting, record):
         figures = profile(setting, run)
         # The profiler takes time of the CPU, so that gaps look longer than they are without it.
         figures["seconds_without_profiler"] = plain
-        figures["busy_share_without_profiler"] = figures["busy_seconds"] / plain
+        figures["busy_share_without_profiler"] = min(1.0, figures["busy_seconds"] / plain)
         found[kind] = figures
         record.put("texts", found)
         gap = figures["gaps"][0]

@@ -4,6 +4,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
+from pkgutil import resolve_name
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -15,8 +16,9 @@ from torch.profiler import ProfilerActivity
 N_GAPS = 8
 # Functions of skbert that are clocked, so that a gap can be told by what the CPU did.
 CLOCKED = (
-    "skbert._texts.encoding.TextTokenizer.tokenize",
-    "skbert._texts.encoding.TextTokenizer.windows",
+    "skbert._estimators.embedder.BertEmbedder._check_X",
+    "skbert._texts.encoding.TextTokenizer.encode",
+    "skbert._texts.encoding.TextTokenizer._one_window_each",
     "skbert._texts.distinct.DistinctTexts.__init__",
     "skbert._texts.distinct.DistinctTexts.put",
     "skbert._texts.distinct.DistinctTexts.results",
@@ -28,10 +30,17 @@ CLOCKED = (
     "skbert._inference.loop.check_finite",
     "skbert._inference.embedding.merge_windows",
     "skbert._inference.embedding.l2_normalize",
-    "skbert._models.device.synchronize",
     "skbert._training.readers.pad_batch",
     "skbert._training.loop._clip_gradients",
     "skbert._training.loop._log_losses",
+)
+# The parts of a fit; what is left is tokenizing, and weights kept for the mixing.
+PARTS_OF_FIT = (
+    "skbert._estimators.fine_tuned.FineTunedEstimator._load_trainable",
+    "skbert._estimators.probed_head.ProbedHead._probe",
+    "skbert._estimators.fine_tuned.train",
+    "skbert._estimators.fine_tuned.state_of",
+    "skbert._estimators.trained.TrainedEstimator._load_fitted",
 )
 
 
@@ -55,7 +64,7 @@ def profile(setting, run):
     activity = ProfilerActivity.CUDA if setting.on_gpu else ProfilerActivity.CPU
     mark = torch.zeros(1, device=setting.device)
     wait(setting)
-    with _clocked() as spans, torch.profiler.profile(activities=[activity]) as profiler:
+    with clocked(CLOCKED) as spans, torch.profiler.profile(activities=[activity]) as profiler:
         mark.add_(1)  # the first thing that the profiler sees: both clocks begin here
         wait(setting)
         begun = time.perf_counter()
@@ -72,22 +81,18 @@ def profile(setting, run):
         "busy_share": sum(stop - start for start, stop in busy) / seconds,
         "n_intervals": len(busy),
         "gaps": _longest_gaps(busy, seconds, of_run),
-        "host_seconds": _totals(of_run),
+        "host_seconds": totals(of_run),
     }
 
 
 @contextmanager
-def _clocked():
-    """Note when the functions of `CLOCKED` run."""
+def clocked(targets):
+    """Note when functions run; a list of `Span`, which grows inside the block."""
     spans = []
     with ExitStack() as stack:
-        for target in CLOCKED:
-            try:
-                patcher = patch(target, autospec=False)
-                original = patcher.get_original()[0]
-                stack.enter_context(patch(target, _noting(original, target, spans)))
-            except (AttributeError, ModuleNotFoundError):
-                continue  # skbert has it no more: its time is then nobody's
+        for target in targets:
+            function = resolve_name(target)
+            stack.enter_context(patch(target, _noting(function, target, spans)))
         yield spans
 
 
@@ -106,12 +111,17 @@ def _noting(function, target, spans):
 
 
 def _busy(events, setting, seconds):
-    """Return the disjoint intervals in which the device computed, from the mark's end on."""
+    """Return the disjoint intervals in which the device computed, from the mark's end on.
+
+    Copies do not count.
+    """
     kind = DeviceType.CUDA if setting.on_gpu else DeviceType.CPU
     ranges = sorted(
         (event.time_range.start / 1e6, event.time_range.end / 1e6)
         for event in events
-        if event.device_type == kind and not getattr(event, "is_user_annotation", False)
+        if event.device_type == kind
+        and not event.name.startswith(("Memcpy", "Memset"))
+        and not getattr(event, "is_user_annotation", False)
     )
     if not ranges:
         raise AssertionError("the profiler saw nothing of the device")
@@ -149,7 +159,8 @@ def _overlapping(spans, start, stop):
     return dict(sorted(found.items(), key=lambda item: -item[1])[:4])
 
 
-def _totals(spans):
+def totals(spans):
+    """Return the seconds of each function."""
     found = {}
     for span in spans:
         key = f"{span.name} ({_short(span.thread)})"

@@ -16,9 +16,9 @@ class Section(NamedTuple):
 SECTIONS = {
     "environment": Section("the card, versions, kernels that are there, matmul rates", 50),
     "correctness": Section("poolings, layers and precisions beside the CPU in float32", 90),
-    "speed": Section("the embedder beside sentence-transformers", 170),
+    "speed": Section("the embedder beside sentence-transformers", 190),
     "overlap": Section("how busy the GPU is in transform, and what it waits for", 60),
-    "training": Section("fine-tuning in bf16 beside the Trainer", 120),
+    "training": Section("fine-tuning in bf16 beside the Trainer", 150),
     "out_of_memory": Section("out of memory, provoked", 45),
     "peak_memory": Section("peaks of transform and fit", 45),
     "release": Section("what clones leave behind", 30),

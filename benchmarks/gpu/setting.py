@@ -13,7 +13,7 @@ from skbert._models.shared import clear_held_encoder
 
 SEED = 0
 # Texts a set: (on a GPU, for a try-out).
-N_TEXTS = {"short": (40_000, 96), "mixed": (16_000, 96), "long": (2_400, 8)}
+N_TEXTS = {"short": (60_000, 96), "mixed": (40_000, 96), "long": (3_000, 8)}
 
 
 @dataclass
