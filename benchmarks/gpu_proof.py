@@ -47,19 +47,28 @@ def default_output(*, is_try_out):
 
 
 def use_python_with_torch():
-    """Go on in a Python that has torch, if this one has none; say what is missing in the one."""
+    """Go on in a Python that has torch, if this one has none."""
     if find_spec("torch") is None:
         for python in other_pythons():
             command = [python, "-c", "import torch, transformers"]
             if subprocess.run(command, capture_output=True).returncode == 0:
                 print(f"gpu-proof: {sys.executable} has no torch; going on in {python}", flush=True)
                 os.execv(python, [python, *sys.argv])
+
+
+def say_what_is_missing(options):
+    """Print a line; end where nothing can be measured."""
     for names, what in ((NEEDED, "nothing can run without"), (USEFUL, "left out without")):
         missing = [name for name in names if find_spec(name) is None]
         if missing:
             print(f"gpu-proof: missing in {sys.executable}: {', '.join(missing)} ({what})")
             if names is NEEDED:
                 sys.exit(1)
+    if not (options.cpu or options.prepare_minilm):
+        import torch
+
+        if not torch.cuda.is_available():
+            sys.exit("gpu-proof: torch sees no GPU; --cpu --tiny tries the kit without one")
 
 
 def other_pythons():
@@ -71,6 +80,8 @@ def other_pythons():
 def main():
     options = parse_options()
     use_python_with_torch()
+    if not options.worker:
+        say_what_is_missing(options)
     # skbert, and the benchmarks' own folders, wherever the command was started.
     sys.path[:0] = [str(BENCHMARKS), str(ROOT)]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

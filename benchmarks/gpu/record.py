@@ -44,7 +44,8 @@ class Record:
     def end(self, state, reason=None):
         """Say how the section ended."""
         section = self.content["sections"].setdefault(self.name, {})
-        section["seconds"] = round(time.time() - section.pop("begun", time.time()), 1)
+        now = time.time()
+        section["seconds"] = round(now - section.pop("begun", now), 1)
         section["state"] = state
         if reason is not None:
             section["reason"] = reason

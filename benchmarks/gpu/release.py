@@ -18,6 +18,10 @@ def measure(setting, record):
     words = material.whole_words(setting.models["base"])
     texts, labels = material.labelled(setting.texts("short")[:N_TEXTS], words)
     figures = {}
+    # The work space of the matrix products stays with the process.
+    warmed_up = fitted(setting)
+    warmed_up.transform(texts)
+    warmed_up.release()
 
     def put(name):
         figures[name] = held_mb(setting)

@@ -7,9 +7,13 @@ import warnings
 from importlib import import_module
 from pathlib import Path
 
-import torch
+from gpu import stand_ins
 from gpu.record import Record, Skipped
 from gpu.sections import SECTIONS
+from gpu.setting import Setting
+from transformers.utils import logging
+
+from skbert import TruncationWarning
 
 # After such an error every further call of CUDA in the process fails, too.
 POISONED = ("illegal memory access", "device-side assert", "misaligned address", "launch failure")
@@ -17,30 +21,13 @@ POISONED = ("illegal memory access", "device-side assert", "misaligned address",
 
 def run(options, folder, names, output):
     """Run the sections that are named, with commas between."""
-    record, names = Record(output), names.split(",")
-    if not options.cpu and not torch.cuda.is_available():
-        for record.name in names:
-            record.end("skipped", "torch sees no GPU; --cpu tries the kit without one")
-        return
-    from gpu import stand_ins
-    from gpu.setting import Setting
-
-    be_quiet()
-    setting = Setting.made(Path(folder), options)
-    with stand_ins.for_gpu(active=options.cpu):
-        for name in names:
-            _run_section(name, setting, record)
-
-
-def be_quiet():
-    """Keep progress bars and expected warnings out of what is printed."""
-    from transformers.utils import logging
-
-    from skbert import TruncationWarning
-
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     warnings.simplefilter("ignore", TruncationWarning)
+    record, setting = Record(output), Setting.made(Path(folder), options)
+    with stand_ins.for_gpu(active=options.cpu):
+        for name in names.split(","):
+            _run_section(name, setting, record)
 
 
 def _run_section(name, setting, record):
