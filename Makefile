@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install -q -c constraints.txt
 BASE := $(VENV)/.base
 
-.PHONY: demo test check docs bench format clean
+.PHONY: demo test check docs bench gpu-proof format clean
 
 demo: $(VENV)/.demo
 	$(PY) examples/quickstart.py
@@ -27,6 +27,11 @@ docs: $(VENV)/.docs
 # A try-out: make bench ARGS=--quick. Some parts: make bench ARGS='--only speed int8'
 bench: $(VENV)/.bench
 	$(PY) benchmarks/run.py $(ARGS)
+
+# On a machine with an NVIDIA GPU: nothing is installed or downloaded. It takes $(PYTHON), or any Python that has torch.
+# A try-out without a GPU, a minute: make gpu-proof ARGS='--cpu --tiny'
+gpu-proof:
+	$(PYTHON) benchmarks/gpu_proof.py $(ARGS)
 
 format: $(VENV)/.test
 	$(VENV)/bin/ruff format .

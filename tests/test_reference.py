@@ -125,6 +125,6 @@ def test_minilm_puts_like_beside_like(minilm):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.filterwarnings("ignore::skbert.TruncationWarning")
 def test_gpu_equals_cpu(minilm):
-    on_cpu = BertEmbedder(device="cpu").fit_transform(MIXED)
-    on_gpu = BertEmbedder(device="cuda", precision="float32").fit_transform(MIXED)
+    on_cpu = BertEmbedder(str(minilm), device="cpu").fit_transform(MIXED)
+    on_gpu = BertEmbedder(str(minilm), device="cuda", precision="float32").fit_transform(MIXED)
     np.testing.assert_allclose(on_gpu, on_cpu, rtol=0, atol=1e-4)

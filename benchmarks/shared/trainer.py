@@ -57,8 +57,8 @@ class Task:
             warmup_fraction=WARMUP,
             dropout=recipe["dropout"],
             train_batch_size=recipe.get("batch_size", BATCH_SIZE),
-            device="cpu",
-            precision="float32",
+            device=recipe.get("device", "cpu"),
+            precision=recipe.get("precision", "float32"),
             random_state=seed,
             **SETTINGS,
         )
@@ -111,6 +111,7 @@ def as_rows(columns):
 
 
 def _arguments(recipe, seed):
+    on_cpu = recipe.get("device", "cpu") == "cpu"
     return transformers.TrainingArguments(
         output_dir=tempfile.gettempdir(),  # nothing is written
         per_device_train_batch_size=recipe.get("batch_size", BATCH_SIZE),
@@ -119,8 +120,9 @@ def _arguments(recipe, seed):
         warmup_steps=WARMUP,
         lr_scheduler_type="linear",
         seed=seed,
-        use_cpu=True,
-        dataloader_pin_memory=False,
+        use_cpu=on_cpu,
+        bf16=recipe.get("precision") == "bfloat16",
+        dataloader_pin_memory=not on_cpu,
         save_strategy="no",
         logging_strategy="no",
         report_to=[],

@@ -161,14 +161,28 @@ def pack_batch(encodings: Encodings, rows: NDArray[np.int64], *, fill_to: int = 
     return PackedBatch(torch.from_numpy(ids).unsqueeze(0), runs, segments, n_filler)
 
 
-def padded_places(lengths: NDArray[np.int64]) -> Tensor:
-    """Place in a packed row of each window's tokens, int64 (n, L); beyond its end its last token's.
+def parts_of_like_lengths(lengths: NDArray[np.int64]) -> list[slice]:
+    """Cut windows, longest first, into parts that padding would not double.
+
+    A part ends before the first window that is half as long as the part's first, or shorter.
+    """
+    parts, start = [], 0
+    while start < len(lengths):
+        shorter = np.flatnonzero(lengths[start:] <= lengths[start] // 2)
+        stop = start + int(shorter[0]) if len(shorter) else len(lengths)
+        parts.append(slice(start, stop))
+        start = stop
+    return parts
+
+
+def padded_places(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place in a packed row of each window's tokens, (n, L); beyond its end its last token's.
 
     With it the row of results becomes windows below each other.
     """
     starts = np.cumsum(lengths) - lengths
     within = np.minimum(np.arange(lengths.max()), lengths[:, None] - 1)
-    return torch.from_numpy(starts[:, None] + within)
+    return starts[:, None] + within
 
 
 def round_length(n_tokens: int) -> int:
@@ -187,4 +201,7 @@ def gather_tokens(
     values: NDArray[Any], bounds: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return values of the tokens of some windows, one window after another."""
-    return np.concatenate([values[bounds[row] : bounds[row + 1]] for row in rows]).astype(np.int64)
+    starts, lengths = bounds[rows], bounds[rows + 1] - bounds[rows]
+    # The j-th token of a window lies j behind its start: no loop over thousands of short windows.
+    before = np.cumsum(lengths) - lengths
+    return values[np.arange(lengths.sum()) + np.repeat(starts - before, lengths)].astype(np.int64)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skbert._models import device as _device
 from skbert._texts.encoding import TextTokenizer, chunks
 from skbert._texts.inputs import Texts
 from skbert._texts.pairs import PairEncodings, encode_pairs, refuse_long_pairs
@@ -100,7 +101,7 @@ def prefetch(
     function: Callable[[S], T], items: Iterable[S], *, device: torch.device
 ) -> Iterator[T]:
     """Map a function over items; on CUDA one item ahead, in a thread, while the GPU computes."""
-    if device.type != "cuda":
+    if not _device.computes_alone(device):
         yield from map(function, items)
         return
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -111,6 +112,26 @@ def prefetch(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def finished(started: Iterable[Callable[[], T]], *, device: torch.device) -> Iterator[T]:
+    """Finish what was started; on CUDA after the next one was, so that the GPU has work meanwhile.
+
+    Parameters
+    ----------
+    started : iterable of callable
+        Each is started as it is taken from there, and finished as it is called.
+    device : torch.device
+        What computes.
+    """
+    most = 1 if _device.computes_alone(device) else 0
+    waiting: deque[Callable[[], T]] = deque()
+    for finish in started:
+        waiting.append(finish)
+        if len(waiting) > most:
+            yield waiting.popleft()()
+    while waiting:
+        yield waiting.popleft()()
 
 
 def encoded_texts(

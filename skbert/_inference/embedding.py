@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import starmap
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skbert._inference.chunks import Reading, prefetch
+from skbert._inference.chunks import Reading, finished, prefetch
 from skbert._inference.finite import check_finite
-from skbert._inference.loop import Head, HiddenStates, Progress, run_batches
+from skbert._inference.loop import Head, HiddenStates, Progress, start_batches
 from skbert._inference.pooling import (
     POOLINGS,
     every_token,
@@ -22,6 +23,7 @@ from skbert._inference.pooling import (
     merge_windows,
     pool_with,
 )
+from skbert._models import device as _device
 from skbert._models.encoder import NO_LIMIT, Encoder
 from skbert._texts.distinct import Embedded, Vectors
 from skbert._texts.encoding import TextTokenizer, chunks
@@ -138,12 +140,17 @@ def embed_texts(
     def encode(part: slice) -> tuple[slice, Encodings]:
         return part, settings.encode(encoder.tokenizer, texts[part], positions[part])
 
-    parts = chunks(texts, max_characters=max_characters)
-    for part, encodings in prefetch(encode, parts, device=encoder.device):
+    def start(part: slice, encodings: Encodings) -> Callable[[], Embedded]:
         bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
-        compute = _token_vectors if settings.pooling is None else text_vectors
-        vectors = compute(encoder, settings, encodings, bar.update)
-        yield Embedded(np.arange(part.start, part.stop), vectors, encodings.lost_tokens)
+        begin = _start_token_vectors if settings.pooling is None else _start_text_vectors
+        finish = begin(encoder, settings, encodings, bar.update)
+        rows = np.arange(part.start, part.stop)
+        return lambda: Embedded(rows, finish(), encodings.lost_tokens)
+
+    growing = _device.computes_alone(encoder.device)
+    parts = chunks(texts, max_characters=max_characters, growing=growing)
+    encoded = prefetch(encode, parts, device=encoder.device)
+    yield from finished(starmap(start, encoded), device=encoder.device)
 
 
 def text_vectors(
@@ -153,19 +160,31 @@ def text_vectors(
     progress: Progress = lambda n_windows: None,
 ) -> NDArray[np.float32]:
     """Return one vector a text, (n_texts, F)."""
+    return _start_text_vectors(encoder, settings, encodings, progress)()
+
+
+def _start_text_vectors(
+    encoder: Encoder, settings: Settings, encodings: Encodings, progress: Progress
+) -> Callable[[], NDArray[np.float32]]:
+    """Tell the device to compute; return what waits and gives one vector a text, (n_texts, F)."""
     assert settings.pooling is not None
     poolings = [POOLINGS[name] for name in settings.pooling]
     one_a_window = np.ones_like(encodings.n_owned)
     n_skipped = settings.n_skipped(encoder.tokenizer)
-    windows = _run(
+    windows = _start(
         encoder, settings, encodings, pool_with(poolings), one_a_window, progress, n_skipped
     )
-    vectors = merge_windows(
-        poolings, torch.from_numpy(windows), encodings.text_bounds, encodings.n_owned, n_skipped
-    ).numpy()
-    if settings.needs_steps:
-        vectors = _after_steps(encoder, vectors)
-    return l2_normalize(vectors) if settings.normalize else vectors
+
+    def finish() -> NDArray[np.float32]:
+        of_windows = torch.from_numpy(windows())
+        vectors = merge_windows(
+            poolings, of_windows, encodings.text_bounds, encodings.n_owned, n_skipped
+        ).numpy()
+        if settings.needs_steps:
+            vectors = _after_steps(encoder, vectors)
+        return l2_normalize(vectors) if settings.normalize else vectors
+
+    return finish
 
 
 @torch.inference_mode()
@@ -180,19 +199,22 @@ def _after_steps(encoder: Encoder, vectors: NDArray[np.float32]) -> NDArray[np.f
     return result
 
 
-def _token_vectors(
+def _start_token_vectors(
     encoder: Encoder, settings: Settings, encodings: Encodings, progress: Progress
-) -> Vectors:
-    """Return one array of token vectors a text, (n_tokens_i, F)."""
-    rows = _run(encoder, settings, encodings, every_token, encodings.n_owned, progress)
-    if settings.normalize:
-        rows = l2_normalize(rows)
-    last_row = np.concatenate([[0], np.cumsum(encodings.n_owned)])
-    # Copies, so that one text's vectors do not keep the whole chunk in memory.
-    return [part.copy() for part in np.split(rows, last_row[encodings.text_bounds[1:-1]])]
+) -> Callable[[], Vectors]:
+    """As `_start_text_vectors`, with one array of token vectors a text, (n_tokens_i, F)."""
+    tokens = _start(encoder, settings, encodings, every_token, encodings.n_owned, progress)
+
+    def finish() -> Vectors:
+        rows = l2_normalize(tokens()) if settings.normalize else tokens()
+        last_row = np.concatenate([[0], np.cumsum(encodings.n_owned)])
+        # Copies, so that one text's vectors do not keep the whole chunk in memory.
+        return [part.copy() for part in np.split(rows, last_row[encodings.text_bounds[1:-1]])]
+
+    return finish
 
 
-def _run(
+def _start(
     encoder: Encoder,
     settings: Settings,
     encodings: Encodings,
@@ -200,8 +222,8 @@ def _run(
     rows_per_window: NDArray[np.int64],
     progress: Progress,
     n_skipped: int = 0,
-) -> NDArray[np.float32]:
-    return run_batches(
+) -> Callable[[], NDArray[np.float32]]:
+    return start_batches(
         encoder,
         encodings,
         settings.states,

@@ -24,6 +24,7 @@ from skbert._inference.batching import (
     pack_batch,
     pad_batch,
     padded_places,
+    parts_of_like_lengths,
 )
 from skbert._inference.finite import check_finite
 from skbert._kernels.packed_heads import pool_first_tokens
@@ -99,7 +100,6 @@ def first_places(encodings: Encodings) -> NDArray[np.int64]:
     return before - np.repeat(before[first_windows], np.diff(encodings.text_bounds))
 
 
-@torch.inference_mode()
 def run_batches(
     encoder: Encoder,
     encodings: Encodings,
@@ -112,6 +112,34 @@ def run_batches(
     progress: Progress = lambda n_windows: None,
 ) -> NDArray[np.float32]:
     """Run the model over all windows.
+
+    As `start_batches`, whose results are waited for.
+    """
+    return start_batches(
+        encoder,
+        encodings,
+        outputs,
+        head,
+        batch_size=batch_size,
+        rows_per_window=rows_per_window,
+        n_skipped=n_skipped,
+        progress=progress,
+    )()
+
+
+@torch.inference_mode()
+def start_batches(
+    encoder: Encoder,
+    encodings: Encodings,
+    outputs: Outputs,
+    head: Head,
+    *,
+    batch_size: int | None,
+    rows_per_window: NDArray[np.int64],
+    n_skipped: int = 0,
+    progress: Progress = lambda n_windows: None,
+) -> Callable[[], NDArray[np.float32]]:
+    """Tell the device to run the model over all windows; a CPU has done it at the end.
 
     Parameters
     ----------
@@ -134,16 +162,15 @@ def run_batches(
 
     Returns
     -------
-    result : ndarray of float32, shape (rows_per_window.sum(), F)
-        Rows in the order of the windows, whatever order they were computed in.
+    finish : callable
+        Waits, and returns an ndarray of float32, shape (rows_per_window.sum(), F): rows in the
+        order of the windows, whatever order they were computed in. Raises CheckpointError if the
+        weights give numbers that are not finite, DeviceError if they overflow in the precision.
 
     Raises
     ------
     DeviceError
-        If the device's memory does not hold even a batch of one window, or numbers overflow in its
-        precision.
-    CheckpointError
-        If the weights give numbers that are not finite.
+        If the device's memory does not hold even a batch of one window.
     """
     order = length_order(encodings)
     places = TokenPlaces(encodings.owned, first_places(encodings), n_skipped)
@@ -156,7 +183,7 @@ def run_batches(
             start,
             max_tokens=encoder.max_tokens,
             max_windows=batch_size,
-            pad=not encoder.reads_runs,
+            pad=not encoder.packed,
             equal=not encoder.can_pad,
         )
         results = _try_batch(encoder, encodings, order[start:stop], outputs, head, places)
@@ -169,11 +196,16 @@ def run_batches(
         done += results
         progress(stop - start)
         start = stop
-    _device.synchronize(encoder.device)
-    _device.trim_heap(encoder.device)
-    result = _in_order(done, order, rows_per_window)
-    check_finite(result, encoder)
-    return result
+    wait = _device.mark(encoder.device)
+
+    def finish() -> NDArray[np.float32]:
+        wait()
+        _device.trim_heap(encoder.device)
+        result = _in_order(done, order, rows_per_window)
+        check_finite(result, encoder)
+        return result
+
+    return finish
 
 
 def _try_batch(
@@ -217,7 +249,7 @@ def _forward_at_once(
     outputs: Outputs,
     places: TokenPlaces,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Return one block: (token vectors (n, L, H), which of them the windows own)."""
+    """Return the padded batch as one block, or the packed row as a few, as `forward_blocks`."""
     batch = (
         pack_batch(encodings, rows)
         if encoder.packed
@@ -228,15 +260,37 @@ def _forward_at_once(
     if _is_one_a_window(vectors, outputs):
         yield vectors, None
         return
-    lengths = encodings.lengths[rows]
-    if encoder.packed:  # spread out again: a loop over short runs would leave a GPU waiting
-        vectors = vectors[0, _device.to_device(padded_places(lengths), encoder.device)]
-    if not (isinstance(outputs, HiddenStates) and outputs.pooler):
-        yield vectors, places.mask(rows, int(lengths.max()), encoder.device)
-    elif encoder.packed:
-        yield _pooler_output(encoder, vectors), None
-    else:
+    is_pooler = isinstance(outputs, HiddenStates) and outputs.pooler
+    if encoder.packed:
+        yield from _spread_out(encoder, vectors, encodings, rows, is_pooler, places)
+    elif is_pooler:
         yield output.pooler_output.float().unsqueeze(1), None
+    else:
+        yield vectors, places.mask(rows, int(encodings.lengths[rows].max()), encoder.device)
+
+
+def _spread_out(
+    encoder: Encoder,
+    vectors: Tensor,
+    encodings: Encodings,
+    rows: NDArray[np.int64],
+    is_pooler: bool,
+    places: TokenPlaces,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Put the windows of a packed row (1, T, H) below each other again, a few blocks in all.
+
+    A loop over short runs would leave a GPU waiting, and one block for all could be many times as
+    large as the row.
+    """
+    lengths = encodings.lengths[rows]
+    bounds = np.concatenate([[0], np.cumsum(lengths)])
+    for part in parts_of_like_lengths(lengths):
+        tokens = bounds[part.start] + padded_places(lengths[part])
+        block = vectors[0, _device.to_device(torch.from_numpy(tokens), encoder.device)]
+        if is_pooler:
+            yield _pooler_output(encoder, block), None
+        else:
+            yield block, places.mask(rows[part], int(lengths[part].max()), encoder.device)
 
 
 def _forward_runs(

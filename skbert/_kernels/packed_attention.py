@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -194,10 +196,16 @@ def split_heads(x: Tensor, head_size: int) -> Tensor:
     return x.view(*x.shape[:-1], -1, head_size).transpose(1, 2)
 
 
+def lengths_of_texts(runs: Runs) -> NDArray[np.int64]:
+    """Return the number of tokens of each text of a packed row, (n_texts,)."""
+    n_texts, lengths = np.array(runs, np.int64).T
+    return np.repeat(lengths, n_texts)
+
+
 def bounds_of_texts(runs: Runs) -> Tensor:
     """Return where each text begins in a packed row, and the last's end: int32, (n_texts + 1,)."""
-    lengths = [length for n_texts, length in runs for _ in range(n_texts)]
-    return torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
+    ends = np.cumsum(lengths_of_texts(runs), dtype=np.int32)
+    return torch.from_numpy(np.concatenate([np.zeros(1, np.int32), ends]))
 
 
 def first_tokens(runs: Runs, text_bounds: Tensor | None = None) -> Tensor:

@@ -11,12 +11,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from skbert._kernels.own_attention import use_own_packed_attention
 from skbert._kernels.packable import OWN_ATTENTION_TYPES, POSITIONS_FROM_ZERO
-from skbert._kernels.packed_attention import Runs, bounds_of_texts, packed_attention
+from skbert._kernels.packed_attention import (
+    Runs,
+    bounds_of_texts,
+    lengths_of_texts,
+    packed_attention,
+)
 from skbert._kernels.packed_row import note_rows
 
 ATTENTION_NAME = "skbert_packed"
@@ -67,19 +73,16 @@ def packed_positions(ids: Tensor, runs: Runs, config: Any) -> Tensor:
     -------
     positions : Tensor of int64, shape (1, T)
     """
-    counted = [torch.arange(length).repeat(n_texts) for n_texts, length in runs]
+    # In numpy: beside a thread that tokenizes, each call of torch may wait for Python's lock.
+    lengths = lengths_of_texts(runs)
+    starts = np.cumsum(lengths) - lengths
     if config.model_type in POSITIONS_FROM_ZERO:
-        return torch.cat(counted).unsqueeze(0)
-    # MPNet's padding id is 1 where positions are counted, whatever its configuration says.
-    pad = 1 if config.model_type == "mpnet" else config.pad_token_id
-    if not bool((ids == pad).any()):
-        return torch.cat(counted).unsqueeze(0) + (pad + 1)
-    # A text may spell out the padding token; fairseq's rule gives it the position `pad` and does
-    # not count it.
-    positions, start = [], 0
-    for n_texts, length in runs:
-        block = ids[0, start : start + n_texts * length].view(n_texts, length)
-        is_token = (block != pad).long()
-        positions.append((is_token.cumsum(1) * is_token + pad).view(-1))
-        start += n_texts * length
-    return torch.cat(positions).unsqueeze(0)
+        positions = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    else:
+        # A text may spell out the padding token; fairseq's rule gives it the position `pad` and
+        # does not count it. MPNet's is 1 where positions are counted, whatever its configuration.
+        pad = 1 if config.model_type == "mpnet" else config.pad_token_id
+        is_token = (ids[0].numpy() != pad).astype(np.int64)
+        before = np.concatenate([[0], np.cumsum(is_token)])
+        positions = (before[1:] - np.repeat(before[starts], lengths)) * is_token + pad
+    return torch.from_numpy(positions).unsqueeze(0)

@@ -143,6 +143,11 @@ def token_budget(
     return max(256, CPU_ACTIVATION_BYTES // (4 * widest_layer * copies))
 
 
+def computes_alone(device: torch.device) -> bool:
+    """Return whether the device computes what it was told while the CPU goes on."""
+    return device.type == "cuda"
+
+
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Copy to the device; to CUDA from pinned memory, without waiting for the copy."""
     if device.type == "cuda":
@@ -159,17 +164,20 @@ def all_to_device(inputs: dict[str, Any], device: torch.device) -> dict[str, Any
 
 
 def to_host(tensor: torch.Tensor) -> torch.Tensor:
-    """Copy to the CPU; from CUDA into pinned memory, complete after `synchronize`."""
+    """Copy to the CPU; from CUDA into pinned memory, complete after what `mark` returns."""
     if tensor.device.type != "cuda":
         return tensor.cpu()
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     return host.copy_(tensor, non_blocking=True)
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait until all that was queued on the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def mark(device: torch.device) -> Callable[[], Any]:
+    """Return what waits until the device has done all that it was told so far, and no more."""
+    if device.type != "cuda":
+        return lambda: None
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    return event.synchronize
 
 
 def free_cached_memory(device: torch.device) -> None:
@@ -229,7 +237,8 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
         # Not torch.manual_seed: that seeds all devices, also those that are not restored.
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+            with torch.cuda.device(device):  # it seeds the current one
+                torch.cuda.manual_seed(seed)
         yield
 
 

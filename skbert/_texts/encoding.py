@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from skbert._texts.windows import Encodings, cumulative, owned_tokens, window_sp
 # Texts are tokenized this many at a time: the tokenizer's own objects are large.
 CHUNK_TEXTS = 16_384
 CHUNK_CHARACTERS = 2_000_000
+# Where a GPU waits for the first chunk, that is a part of a full one, and each next one is so much
+# larger: tokenizing is faster than a GPU, but not twice as fast.
+FIRST_CHUNK, CHUNK_GROWTH = 1 / 8, 1.5
 
 T = TypeVar("T")
 
@@ -143,6 +146,11 @@ class TextTokenizer:
         TextTooLongError
             With ``overflow="error"``, for the first text that is too long.
         """
+        if overflow != "windows" and not with_offsets:
+            ids = [encoding.ids for encoding in self._encode(self.backend.encode_batch_fast, texts)]
+            return self._one_window_each(
+                ids, max_length=max_length, overflow=overflow, positions=positions
+            )
         tokenized = self.tokenize(texts, with_offsets=with_offsets)
         return self.windows(
             [_body(encoding.ids, self.prefix, self.suffix) for encoding in tokenized],
@@ -180,11 +188,7 @@ class TextTokenizer:
                 body = [self.pad_id]  # a model cannot read nothing
             if len(body) > room and overflow == "error":
                 number = position if positions is None else positions[position]
-                raise TextTooLongError(
-                    f"X[{number}] has {len(body) + self.n_special_tokens} "
-                    f"tokens, more than max_length={max_length}. Shorten it, or use "
-                    'overflow="windows" (reads it whole) or overflow="truncate".'
-                )
+                raise self._too_long(number, len(body) + self.n_special_tokens, max_length)
             spans = window_spans(
                 len(body), room, overlap if overflow == "windows" else None, self.keep_end
             )
@@ -209,6 +213,43 @@ class TextTokenizer:
             offsets=None if offsets is None else np.concatenate(all_offsets),
             lost_tokens=np.array(lost, np.int64),
             segments=self._segments_of(lengths),
+        )
+
+    def _one_window_each(
+        self,
+        ids: list[list[int]],
+        *,
+        max_length: int,
+        overflow: str,
+        positions: Sequence[int] | NDArray[np.int64] | None,
+    ) -> Encodings:
+        """As `windows`, of whole texts with special tokens: a loop over the too long ones only."""
+        room, _ = self.window_room(max_length, 0)
+        lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+        for position in np.flatnonzero(lengths > max_length).tolist():
+            if overflow == "error":
+                number = position if positions is None else positions[position]
+                raise self._too_long(number, len(ids[position]), max_length)
+            body = _body(ids[position], self.prefix, self.suffix)
+            ((start, stop),) = window_spans(len(body), room, None, self.keep_end)
+            ids[position] = self.prefix + body[start:stop] + self.suffix
+        for position in np.flatnonzero(lengths == 0).tolist():
+            ids[position] = [self.pad_id]  # a model cannot read nothing
+        read = lengths.clip(1, max_length)
+        return Encodings(
+            ids=np.fromiter(chain.from_iterable(ids), np.int32, int(read.sum())),
+            bounds=cumulative(read),
+            owned=np.stack([np.zeros_like(read), read], axis=1),
+            text_bounds=np.arange(len(ids) + 1),
+            offsets=None,
+            lost_tokens=(lengths - max_length).clip(min=0),
+            segments=self._segments_of(read.tolist()),
+        )
+
+    def _too_long(self, number: int, n_tokens: int, max_length: int) -> TextTooLongError:
+        return TextTooLongError(
+            f"X[{number}] has {n_tokens} tokens, more than max_length={max_length}. Shorten it, or "
+            'use overflow="windows" (reads it whole) or overflow="truncate".'
         )
 
     def _segments_of(self, lengths: Sequence[int]) -> NDArray[np.int8] | None:
@@ -251,13 +292,7 @@ class TextTokenizer:
     ) -> list[TokenizedText]:
         """Tokenize whole texts, however long."""
         encode = self._untrimmed.encode_batch if with_offsets else self.backend.encode_batch_fast
-        try:
-            encodings = encode(list(texts), add_special_tokens=special_tokens)
-        except TypeError:
-            # A lone surrogate ("\ud83d", half an emoji) is no Unicode text: read it as the
-            # replacement character, one for one, so that offsets stay true.
-            clean = [SURROGATES.sub("\ufffd", text) for text in texts]
-            encodings = encode(clean, add_special_tokens=special_tokens)
+        encodings = self._encode(encode, texts, special_tokens)
         if not with_offsets:
             return [TokenizedText(encoding.ids) for encoding in encodings]
         return [
@@ -265,17 +300,35 @@ class TextTokenizer:
             for text, encoding in zip(texts, encodings, strict=True)
         ]
 
+    @staticmethod
+    def _encode(encode: Any, texts: Sequence[str], special_tokens: bool = True) -> list[Any]:
+        """Let the tokenizer encode whole texts; returned are its own objects."""
+        try:
+            return encode(list(texts), add_special_tokens=special_tokens)
+        except TypeError:
+            # A lone surrogate ("\ud83d", half an emoji) is no Unicode text: read it as the
+            # replacement character, one for one, so that offsets stay true.
+            clean = [SURROGATES.sub("\ufffd", text) for text in texts]
+            return encode(clean, add_special_tokens=special_tokens)
 
-def chunks(*columns: Sequence[str], max_characters: int | None = None) -> Iterator[slice]:
-    """Cut many rows of texts into slices that are tokenized and computed one after another."""
+
+def chunks(
+    *columns: Sequence[str], max_characters: int | None = None, growing: bool = False
+) -> Iterator[slice]:
+    """Cut many rows of texts into slices that are tokenized and computed one after another.
+
+    With ``growing``, the first slices are shorter: nothing computes while the first is tokenized.
+    """
     max_characters = CHUNK_CHARACTERS if max_characters is None else max_characters
     start = characters = 0
+    share = FIRST_CHUNK if growing else 1.0
     for position, row in enumerate(zip(*columns, strict=True)):
         length = sum(map(len, row))
-        full = position - start >= CHUNK_TEXTS or characters + length > max_characters
+        n_texts, n_characters = position - start, characters + length
+        full = n_texts >= share * CHUNK_TEXTS or n_characters > share * max_characters
         if full and position > start:
             yield slice(start, position)
-            start, characters = position, 0
+            start, characters, share = position, 0, min(1.0, CHUNK_GROWTH * share)
         characters += length
     yield slice(start, len(columns[0]))
 

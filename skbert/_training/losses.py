@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from skbert._inference.batching import gather_tokens
+from skbert._models.device import to_device
 from skbert._texts.windows import IGNORED, Encodings
 
 # (logits (n, K), targets) → one loss a row, (n,).
@@ -65,7 +66,7 @@ class WeightedRows:
 
     def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Return weighted losses of some rows, summed."""
-        chosen = torch.from_numpy(rows).to(logits.device)
+        chosen = to_device(torch.from_numpy(rows), logits.device)
         return (self.row_loss(logits, self.targets[chosen]) * self.weights[chosen]).sum()
 
     def divisor(self, rows: NDArray[np.int64]) -> float:
@@ -98,7 +99,8 @@ class LabelledPieces:
 
     def loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Return losses of the labelled pieces of some windows, summed; logits (T, K)."""
-        labels = torch.from_numpy(gather_tokens(self.labels, self.bounds, rows)).to(self.device)
+        labels = torch.from_numpy(gather_tokens(self.labels, self.bounds, rows))
+        labels = to_device(labels, self.device)
         return functional.cross_entropy(logits, labels, reduction="sum")
 
     def divisor(self, rows: NDArray[np.int64]) -> float:
@@ -130,7 +132,7 @@ class SpanPositions:
         of_window = torch.split(logits, self.lengths[rows].tolist())
         low = torch.finfo(logits.dtype).min
         padded = pad_sequence(list(of_window), batch_first=True, padding_value=low)  # (n, L, 2)
-        positions = torch.from_numpy(self.positions[rows]).to(self.device)
+        positions = to_device(torch.from_numpy(self.positions[rows]), self.device)
         return functional.cross_entropy(padded, positions, reduction="sum") / 2
 
     def divisor(self, rows: NDArray[np.int64]) -> float:

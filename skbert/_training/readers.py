@@ -84,9 +84,12 @@ class WindowReader:
             logits = logits_of(run_model(encoder, batch))
         if logits.ndim == 2:
             return logits
-        mask = batch.mask if isinstance(batch, PaddedBatch) else None
-        is_token = slice(None) if mask is None else mask.to(logits.device) > 0
-        return logits[is_token].flatten(0, -2)  # one row a token, without padding
+        rows_of_tokens = logits.flatten(0, -2)
+        if not isinstance(batch, PaddedBatch) or batch.mask is None:
+            return rows_of_tokens
+        # Found on the CPU, which would have to wait for the GPU's answer.
+        tokens = batch.mask.flatten().nonzero().squeeze(1)
+        return rows_of_tokens.index_select(0, _device.to_device(tokens, encoder.device))
 
 
 class TextReader:
@@ -125,7 +128,7 @@ class TextReader:
             with self.frozen.reading(part):
                 blocks = forward_blocks(encoder, encodings, part, self.states, self.places)
                 vectors += [pool(hidden, mask) for hidden, mask in blocks]
-        back = torch.from_numpy(np.argsort(order)).to(encoder.device)
+        back = _device.to_device(torch.from_numpy(np.argsort(order)), encoder.device)
         of_text = cumulative(bounds[texts + 1] - bounds[texts])
         n_owned = encodings.n_owned[windows]
         return merge_windows(

@@ -10,7 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skbert._inference.batching import batch_stop, length_order, pack_batch, pad_batch, round_length
+from skbert._inference.batching import (
+    batch_stop,
+    gather_tokens,
+    length_order,
+    pack_batch,
+    pad_batch,
+    padded_places,
+    parts_of_like_lengths,
+    round_length,
+)
 from skbert._texts.windows import Encodings
 
 PAD = 0
@@ -250,3 +259,28 @@ def test_each_token_keeps_its_segment(windows, data):
     padded, packed = pad_batch(encodings, rows, PAD), pack_batch(encodings, rows)
     assert torch.equal(padded.segments, padded.ids % 2)  # PAD is even
     assert torch.equal(packed.segments, packed.ids % 2)
+
+
+# Below each other again --------------------------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(windows=windows_of_ids.filter(len), data=st.data())
+def test_gathered_tokens_are_those_of_the_windows(windows, data):
+    rows = data.draw(st.lists(st.sampled_from(range(len(windows))), min_size=1))
+    encodings = encodings_of(windows)
+    gathered = gather_tokens(encodings.ids, encodings.bounds, np.array(rows))
+    assert gathered.tolist() == [token for row in rows for token in windows[row]]
+    assert gathered.dtype == np.int64
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths=lengths_down)
+def test_parts_hold_every_window_once_and_padding_does_not_double_them(lengths):
+    parts = parts_of_like_lengths(lengths)
+    assert [row for part in parts for row in range(part.start, part.stop)] == [*range(len(lengths))]
+    for part in parts:
+        places = padded_places(lengths[part])
+        assert places.size <= 2 * lengths[part].sum()
+        assert places.max() < lengths[part].sum()
+    assert len(parts) <= 1 + np.log2(lengths[0] / lengths[-1])

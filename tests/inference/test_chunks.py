@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from skbert._inference.chunks import prefetch
+from skbert._inference.chunks import finished, prefetch
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -69,3 +69,28 @@ def test_no_thread_is_left_behind():
     results.close()
     list(prefetch(lambda item: item, range(5), device=CUDA))
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("device", [CPU, CUDA], ids=str)
+@pytest.mark.parametrize("n_items", [0, 1, 2, 5])
+def test_what_was_started_is_finished_in_order(device, n_items):
+    """A GPU has the next item to compute before the last one is finished; a CPU has not."""
+    events = []
+
+    def start(item: int):
+        events.append(f"start {item}")
+
+        def finish() -> int:
+            events.append(f"finish {item}")
+            return item
+
+        return finish
+
+    assert list(finished(map(start, range(n_items)), device=device)) == [*range(n_items)]
+    assert sorted(events) == sorted(
+        f"{what} {i}" for what in ("start", "finish") for i in range(n_items)
+    )
+    for item in range(1, n_items):
+        is_ahead = events.index(f"start {item}") < events.index(f"finish {item - 1}")
+        assert is_ahead is (device == CUDA)
+        assert item == 1 or events.index(f"finish {item - 2}") < events.index(f"start {item}")

@@ -326,3 +326,56 @@ def test_result_takes_no_part_in_autograd(tiny_bert, texts):
     hook.remove()
     assert seen
     assert not any(call.grad or call.training for call in seen)
+
+
+# On a GPU ---------------------------------------------------------------------------------------
+
+
+def test_packed_batches_are_as_full_on_a_gpu_as_on_a_cpu(tiny_bert, varlen_on_cpu):
+    """Nothing is padded: beside a text of 22 tokens there is room for 19 of 4 in a batch of 100."""
+    embedder = BertEmbedder(tiny_bert, device="cpu").fit(["a"])
+    forward = LimitedMemory.put_into(embedder, most_tokens=10**9)
+    embedder._loaded().max_tokens = 100
+    embedder.transform([" ".join(LETTERS), *(f"a {letter}" for letter in LETTERS)])
+    assert forward.sizes == [22 + 19 * 4, 4]
+
+
+def test_one_long_text_does_not_spread_the_short_ones_out(tiny_bert, varlen_on_cpu, monkeypatch):
+    """Vectors of a packed row are put below each other: never twice as many as there are tokens."""
+    embedder = BertEmbedder(tiny_bert, device="cpu").fit(["a"])
+    texts = [" ".join("a" * 62), *("a " + letter for letter in LETTERS)]
+    sizes = []
+    places = inference_module.padded_places
+
+    def spy(lengths):
+        sizes.append(places(lengths).size)
+        return places(lengths)
+
+    monkeypatch.setattr(inference_module, "padded_places", spy)
+    vectors = embedder.transform(texts)
+    assert 0 < sum(sizes) <= 2 * len(inspect_tokens(texts, embedder))
+    np.testing.assert_allclose(vectors, alone(embedder, texts), rtol=0, atol=1e-5)
+
+
+def test_gpu_computes_the_next_chunk_while_results_are_put_in_order(
+    tiny_bert, varlen_on_cpu, monkeypatch
+):
+    monkeypatch.setattr("skbert._models.device.computes_alone", lambda device: True)
+    monkeypatch.setattr("skbert._texts.encoding.CHUNK_TEXTS", 16)
+    embedder = BertEmbedder(tiny_bert, device="cpu").fit(["a"])
+    expected = np.array(alone(embedder, MANY))
+    events = []
+    reorder, forward = inference_module._in_order, embedder._loaded().model.forward
+
+    def noted(name, function):
+        def call(*args, **kwargs):
+            events.append(name)
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(inference_module, "_in_order", noted("in order", reorder))
+    embedder._loaded().model.forward = noted("model", forward)
+    np.testing.assert_allclose(embedder.transform(MANY), expected, rtol=0, atol=1e-5)
+    assert events[:3] == ["model", "model", "in order"]
+    assert events[-2:] == ["in order", "in order"]

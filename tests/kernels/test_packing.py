@@ -702,9 +702,9 @@ def test_gpu_whose_kernel_has_no_windows_reads_padded_batches(tmp_path, varlen_o
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_packed_rows_on_a_gpu_give_what_float32_on_the_cpu_gives(minilm, precision):
-    on_gpu = BertEmbedder(device="cuda", precision=precision).fit(TEXTS)
+    on_gpu = BertEmbedder(str(minilm), device="cuda", precision=precision).fit(TEXTS)
     assert on_gpu._loaded().packed is (torch.cuda.get_device_capability() >= (8, 0))
-    on_cpu = BertEmbedder(device="cpu", precision="float32").fit_transform(TEXTS)
+    on_cpu = BertEmbedder(str(minilm), device="cpu", precision="float32").fit_transform(TEXTS)
     vectors = on_gpu.transform(TEXTS)
     assert (np.linalg.norm(vectors - on_cpu, axis=1) / np.linalg.norm(on_cpu, axis=1)).max() < 0.05
     np.testing.assert_allclose(on_gpu.transform(TEXTS[:1]), vectors[:1], rtol=0, atol=0.05)

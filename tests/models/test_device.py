@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -197,3 +198,51 @@ def test_no_glibc_is_no_error(monkeypatch):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no glibc")
 def test_glibc_gives_memory_back():
     assert _device._malloc_trim()(0) in (0, 1)
+
+
+@pytest.fixture
+def second_gpu(monkeypatch) -> list[tuple[str, object]]:
+    """Pretend that there are two GPUs, the first the current one; return what they are told."""
+    told: list[tuple[str, object]] = []
+    current = [torch.device("cuda", 0)]
+
+    class AsCurrent:
+        def __init__(self, device):
+            self.device = device
+
+        def __enter__(self):
+            current.append(self.device)
+
+        def __exit__(self, *error):
+            current.pop()
+
+    class Event:
+        def record(self, stream):
+            told.append(("record", stream))
+
+        def synchronize(self):
+            told.append(("synchronize", None))
+
+    monkeypatch.setattr(torch.cuda, "device", AsCurrent)
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: told.append((seed, current[-1])))
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext(devices))
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    return told
+
+
+def test_training_seeds_the_gpu_that_it_runs_on(second_gpu):
+    before = torch.get_rng_state()
+    with _device.seeded(torch.device("cuda", 1), 3):
+        pass
+    torch.set_rng_state(before)
+    assert second_gpu == [(3, torch.device("cuda", 1))]
+
+
+def test_mark_waits_for_the_work_of_its_own_gpu_up_to_there(second_gpu):
+    wait = _device.mark(torch.device("cuda", 1))
+    assert second_gpu == [("record", "stream of cuda:1")]
+    wait()
+    assert second_gpu[1:] == [("synchronize", None)]
+    _device.mark(CPU)()
+    assert len(second_gpu) == 2

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer
 
 from skbert import BertEmbedder, ParameterError, TextTooLongError, TruncationWarning
@@ -279,3 +280,50 @@ def test_error_in_a_later_chunk_names_the_position_in_x(tiny_bert, monkeypatch):
     embedder = BertEmbedder(tiny_bert, max_length=7, overflow="error").fit(["a"])
     with pytest.raises(TextTooLongError, match=r"X\[5\] has"):
         embedder.transform(["a"] * 5 + [letters(6)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 12), min_size=1, max_size=12),
+    room=st.integers(1, 9),
+    keep_end=st.booleans(),
+)
+def test_one_window_a_text_is_what_cutting_into_windows_gives(tokenizer, sizes, room, keep_end):
+    tokenizer = TextTokenizer(tokenizer.backend, tokenizer.pad_id, keep_end=keep_end)
+    texts = [letters(size) for size in sizes]
+    max_length = room + tokenizer.n_special_tokens
+    bodies = [tokenizer.tokenize([text])[0].ids[1:-1] for text in texts]
+    expected = tokenizer.windows(bodies, max_length=max_length)
+    assert_equal_encodings(tokenizer.encode(texts, max_length=max_length), expected)
+
+
+def test_text_without_any_token_is_read_as_padding():
+    backend = Tokenizer(models.WordLevel({"[PAD]": 0, "a": 1}, unk_token="[PAD]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = TextTokenizer(backend, pad_id=0)
+    encodings = tokenizer.encode(["", "a a", ""], max_length=2)
+    assert_equal_encodings(encodings, tokenizer.windows([[], [1, 1], []], max_length=2))
+    assert encodings.ids.tolist() == [0, 1, 1, 0]
+
+
+def assert_equal_encodings(ours: Encodings, expected: Encodings) -> None:
+    for name in ("ids", "bounds", "owned", "text_bounds", "lost_tokens"):
+        found, other = getattr(ours, name), getattr(expected, name)
+        assert found.dtype == other.dtype, name
+        np.testing.assert_array_equal(found, other, err_msg=name)
+    assert ours.segments is expected.segments is None
+    assert ours.offsets is expected.offsets is None
+
+
+def test_growing_chunks_begin_short_so_that_a_gpu_has_work_soon():
+    texts = ["a"] * 100_000
+    sizes = [part.stop - part.start for part in chunks(texts, growing=True)]
+    assert sum(sizes) == len(texts)
+    assert sizes[0] == encoding_module.CHUNK_TEXTS // 8
+    growth = [b / a for a, b in pairwise(sizes[:-1])]
+    assert all(1 <= each < 1.51 for each in growth)
+    assert max(sizes) == encoding_module.CHUNK_TEXTS
+    by_characters = [
+        part.stop for part in chunks(["a" * 1000] * 9, max_characters=4000, growing=True)
+    ]
+    assert by_characters[:2] == [1, 2]

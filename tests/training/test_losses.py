@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import torch
 from sklearn.metrics import log_loss
 
 from skbert._training.losses import (
+    LabelledPieces,
+    SpanPositions,
     WeightedRows,
     binary_cross_entropy,
     cross_entropy,
@@ -136,3 +139,22 @@ def test_targets_of_the_asked_rows():
     rows = np.array([3, 0])
     loss = objective(np.ones(4)).loss(tensor(LOGITS[rows]), rows)
     assert loss.item() == pytest.approx(BY_HAND[3] + BY_HAND[0], rel=1e-6)
+
+
+def test_nothing_waits_for_a_gpu_to_copy_a_batch(monkeypatch):
+    """All that a batch needs goes through `to_device`, which does not wait as `Tensor.to` does."""
+    encodings = SimpleNamespace(bounds=np.array([0, 1, 3]))
+    objectives = [
+        (objective(np.ones(4)), torch.zeros(2, 2)),
+        (LabelledPieces(encodings, np.array([0, 1, 1]), CPU), torch.zeros(3, 2)),
+        (SpanPositions(np.array([1, 2]), np.array([[0, 0], [0, 1]]), CPU), torch.zeros(3, 2)),
+    ]
+    copied = []
+    monkeypatch.setattr(
+        "skbert._training.losses.to_device",
+        lambda tensor, device: copied.append(tensor.tolist()) or tensor,
+    )
+    monkeypatch.setattr(torch.Tensor, "to", None)
+    for each, logits in objectives:
+        assert float(each.loss(logits, np.array([1, 0]))) > 0
+    assert copied == [[1, 0], [1, 1, 0], [[0, 1], [0, 0]]]
