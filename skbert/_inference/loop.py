@@ -321,7 +321,7 @@ def _forward_runs(
 
 def _pooler_output(encoder: Encoder, vectors: Tensor) -> Tensor:
     """Return what the model's pooler makes of the last layer (n, L, H), (n, 1, H)."""
-    states = vectors.to(_device.float_dtype(encoder.dtype))
+    states = vectors.to(encoder.float_dtype)
     return pool_first_tokens(encoder.model.base_model, states).float().unsqueeze(1)
 
 

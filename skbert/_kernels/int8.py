@@ -112,24 +112,36 @@ def _products_are_exact() -> bool:
 def use_int8_layers(model: nn.Module) -> None:
     """Replace the linear layers of a model's stack of layers, in place.
 
-    Those outside it (the pooler, a task's head) stay as they are: they work on one token a text, so
-    there is no time to win, and their rounding would go straight into the result. So do layers
-    whose weights the model reads itself, as T5's.
-
     Raises
     ------
     DeviceError
         If the model has no such layers.
     """
-    n_replaced = 0
-    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    for module in {part for stack in stacks for part in stack.modules()}:
-        for name, child in list(module.named_children()):
-            if type(child) is nn.Linear and not reads_weight(module, name):
-                setattr(module, name, Int8Linear(child))
-                n_replaced += 1
-    if not n_replaced:
+    layers = list(linear_layers_of_stack(model))
+    for module, name in layers:
+        setattr(module, name, Int8Linear(getattr(module, name)))
+    if not layers:
         raise DeviceError(
             f'precision="int8": {type(model).__name__} has no linear layers that could be rounded, '
             'only convolutions or layers of its own. Use precision="float32" or "bfloat16".'
         )
+
+
+def stacks_of(model: nn.Module) -> list[nn.ModuleList]:
+    """Return a model's stacks of layers."""
+    return [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+
+
+def linear_layers_of_stack(model: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Return the linear layers in a model's stack of layers, each as a module and its name there.
+
+    Those outside it (the pooler, a task's head) are left out: they work on one token a text, so
+    there is no time to win, and their rounding would go straight into the result. So are layers
+    whose weights the model reads itself, as T5's.
+    """
+    return [
+        (module, name)
+        for module in {part for stack in stacks_of(model) for part in stack.modules()}
+        for name, child in list(module.named_children())
+        if type(child) is nn.Linear and not reads_weight(module, name)
+    ]

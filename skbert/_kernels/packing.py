@@ -32,7 +32,8 @@ def use_packed_attention(model: Any) -> None:
     """Let a transformers model read packed rows, and only these, from now on."""
     from transformers import AttentionInterface
 
-    note_rows(model)
+    for part in {model, model.base_model}:  # either may be called
+        note_rows(part)
     AttentionInterface.register(ATTENTION_NAME, packed_attention)
     if model.config.model_type in OWN_ATTENTION_TYPES:
         use_own_packed_attention(model.base_model)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from skbert._kernels.int8 import check_int8, use_int8_layers
+from skbert._kernels.merged_attention import merge_projections
 from skbert._kernels.packable import can_pack, fits_one_kernel, has_window
 from skbert._kernels.packed_heads import show_head_texts
 from skbert._kernels.packing import packed_inputs, use_packed_attention
@@ -20,8 +20,9 @@ from skbert._kernels.prepacked import can_prepack, prepack_linear_layers
 from skbert._models.adaptations import adapt_family
 from skbert._models.checkpoint import Checkpoint
 from skbert._models.checks import check_token_ids
-from skbert._models.device import all_to_device, float_dtype, has_varlen_attention, token_budget
+from skbert._models.device import all_to_device, has_varlen_attention, token_budget
 from skbert._models.modules import model_folder
+from skbert._models.rounding import round_to_int8
 from skbert._models.sentence_settings import read_settings
 from skbert._models.sentence_transformers import SentenceSteps
 from skbert._models.trials import Trial, try_model
@@ -75,6 +76,11 @@ class Encoder:
     needs_autocast: bool = False
     checkpoint: Checkpoint | None = None
     steps: SentenceSteps | None = None
+
+    @property
+    def float_dtype(self) -> torch.dtype:
+        """Type of what lies between the linear layers."""
+        return next(self.model.base_model.parameters()).dtype
 
     @property
     def reads_runs(self) -> bool:
@@ -183,16 +189,23 @@ def prepare_for_inference(encoder: Encoder, *, first_tokens: bool = False) -> No
     DeviceError
         If it shall compute in int8 and this machine does not.
     """
-    if encoder.dtype == torch.int8:
-        check_int8()
-        use_int8_layers(encoder.model)
-    can_be_laid_out = encoder.device.type == "cpu" and not encoder.needs_autocast
-    if can_be_laid_out and can_prepack(float_dtype(encoder.dtype)):
-        prepack_linear_layers(encoder.model)
     encoder.model.to(encoder.device)
     if can_pack(encoder.model.config) and has_varlen_attention(encoder.device, encoder.dtype):
         encoder.packed = fits_one_kernel(encoder.model.config) and _packed_is_equal(encoder)
     read_packed(encoder, first_tokens=first_tokens)
+    if encoder.device.type == "cpu" and not encoder.needs_autocast:
+        _lay_out_for_cpu(encoder)
+
+
+def _lay_out_for_cpu(encoder: Encoder) -> None:
+    if encoder.packed:
+        merge_projections(encoder.model)
+    if encoder.dtype == torch.int8:
+        round_to_int8(
+            encoder.model, encoder.tokenizer, encoder.longest_input, packed=encoder.packed
+        )
+    if can_prepack(encoder.float_dtype):
+        prepack_linear_layers(encoder.model)
 
 
 @torch.inference_mode()

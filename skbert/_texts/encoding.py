@@ -226,7 +226,8 @@ class TextTokenizer:
         """As `windows`, of whole texts with special tokens: a loop over the too long ones only."""
         room, _ = self.window_room(max_length, 0)
         lengths = np.fromiter(map(len, ids), np.int64, len(ids))
-        for position in np.flatnonzero(lengths > max_length).tolist():
+        longest = min(max_length, int(lengths.max(initial=1)))  # no limit is no int64
+        for position in np.flatnonzero(lengths > longest).tolist():
             if overflow == "error":
                 number = position if positions is None else positions[position]
                 raise self._too_long(number, len(ids[position]), max_length)
@@ -235,14 +236,14 @@ class TextTokenizer:
             ids[position] = self.prefix + body[start:stop] + self.suffix
         for position in np.flatnonzero(lengths == 0).tolist():
             ids[position] = [self.pad_id]  # a model cannot read nothing
-        read = lengths.clip(1, max_length)
+        read = lengths.clip(1, longest)
         return Encodings(
             ids=np.fromiter(chain.from_iterable(ids), np.int32, int(read.sum())),
             bounds=cumulative(read),
             owned=np.stack([np.zeros_like(read), read], axis=1),
             text_bounds=np.arange(len(ids) + 1),
             offsets=None,
-            lost_tokens=(lengths - max_length).clip(min=0),
+            lost_tokens=(lengths - longest).clip(min=0),
             segments=self._segments_of(read.tolist()),
         )
 

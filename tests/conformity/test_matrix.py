@@ -233,7 +233,7 @@ def test_embeds_with_fewer_bits(
 ) -> None:
     if not _products_are_exact():  # else slow, without VNNI, but right
         pytest.skip("torch's int8 products are wrong on this CPU")
-    monkeypatch.setattr("skbert._models.encoder.check_int8", lambda: None)
+    monkeypatch.setattr("skbert._models.rounding.check_int8", lambda: None)
     params: dict[str, Any] = {"device": "cpu", "pooling": "mean"}
     exact = BertEmbedder(str(checkpoint(name)), **params).fit(PLAIN).transform(PLAIN)
     with possible(name, precision):

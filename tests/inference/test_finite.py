@@ -76,7 +76,7 @@ def test_layers_below_the_damage_are_read(damaged):
 def test_nan_is_named_in_every_precision(damaged, precision, monkeypatch):
     if precision == "int8" and not _products_are_exact():
         pytest.skip("torch's int8 products are wrong on this CPU")
-    monkeypatch.setattr("skbert._models.encoder.check_int8", lambda: None)
+    monkeypatch.setattr("skbert._models.rounding.check_int8", lambda: None)
     with pytest.raises(CheckpointError, match=rf'"{precision}".*encoder\.layer\.1'):
         BertEmbedder(damaged, device="cpu", precision=precision).fit(TEXTS).transform(TEXTS)
 
