@@ -80,14 +80,16 @@ def _attend_runs(merged: Tensor, runs: Runs, bias: Tensor | None) -> Tensor:
     return torch.cat([attend(block, bias).flatten(0, 1) for block in texts])
 
 
-def merge_projections(model: nn.Module) -> None:
+def merge_projections(model: Any) -> None:
     """Replace each self-attention inside a model that reads packed rows, in place.
 
     The model can then only be used for inference. A last layer that computes first tokens only
     stays as it is: it needs fewer queries than keys.
     """
     _merge_inside(model)
-    model.register_forward_hook(lambda model, inputs, output: forget_groups())
+    # Also where memory runs out. Of a model with a head, either may be called.
+    for part in {model, model.base_model}:
+        part.register_forward_hook(lambda *_: forget_groups(), always_call=True)
 
 
 def _merge_inside(module: nn.Module) -> None:

@@ -30,8 +30,8 @@ SIZES = (16, 32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512)
 # For the same reason, so many texts are computed at once; long ones one by one.
 TEXTS_AT_ONCE = (64, 16, 4)
 LONGEST_TOGETHER = 64
-# Sums of exponentials between these have lost nothing.
-SMALLEST_SUM, LARGEST_SUM = 1e-30, 1e36
+# Sums of exponentials between these have lost nothing, and leave room for values they weigh.
+SMALLEST_SUM, LARGEST_SUM = 1e-30, 1e30
 
 _KEPT = threading.local()  # threads may share a model
 
@@ -101,7 +101,8 @@ def forget_groups() -> None:
 def _groups_of(runs: Runs, merged: Tensor) -> list[_Group]:
     """Return groups. They are kept: each layer that reads the row has the same."""
     kept = getattr(_KEPT, "groups", None)
-    if kept is None or kept[0] is not runs or kept[1] != merged.shape:
+    form = merged.shape, merged.dtype
+    if kept is None or kept[0] is not runs or kept[1] != form:
         by_size: dict[int | None, list[tuple[int, int, int]]] = {}
         start = 0
         for n_texts, length in runs:
@@ -109,7 +110,7 @@ def _groups_of(runs: Runs, merged: Tensor) -> list[_Group]:
             by_size.setdefault(size, []).append((start, n_texts, length))
             start += n_texts * length
         groups = [_group(size, members, merged) for size, members in by_size.items()]
-        kept = _KEPT.groups = runs, merged.shape, groups
+        kept = _KEPT.groups = runs, form, groups
     return kept[2]
 
 
