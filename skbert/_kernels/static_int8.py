@@ -196,16 +196,16 @@ class StaticInt8FeedForward(nn.Module):
             self.from_apart.bias.copy_(torch.zeros(()) if second.bias is None else second.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (..., in_features) to (..., out_features), in the type of x."""
+        """Map (..., in_features) to float32 (..., out_features)."""
         rows, zero = self.round(x.reshape(-1, self.in_features)), self.round.levels.zero
-        apart = _product(rows, zero, self.to_apart, x.dtype, gelu=True)
+        apart = _product(rows, zero, self.to_apart, torch.float32, gelu=True)
         step, between_zero = self.between
         others = _ops.qlinear_pointwise(
             rows, 1.0, zero, *self.to_others, step, between_zero, torch.uint8, "gelu", [], "none"
         )
         result = _ops.qlinear_pointwise.binary(
             others, 1.0, between_zero, *self.from_others[:3], self.from_apart(apart), None,
-            1.0, 0, x.dtype, 1.0, 0, "sum", 1.0, "none", [], "",
+            1.0, 0, torch.float32, 1.0, 0, "sum", 1.0, "none", [], "",
         )  # fmt: skip
         return result.view(*x.shape[:-1], self.out_features)
 
