@@ -131,8 +131,8 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
         Number format of the weights and the computation. "auto" is float32, but bfloat16 on a
         CUDA device that computes in it (Ampere or newer). With "int8", for CPUs with AVX512-VNNI
-        only, linear layers round their weights and inputs to 8 bits, and all else is float32: the
-        fastest on such a CPU, and the least exact. The result is float32 always.
+        only, linear layers round their weights and inputs to 8 bits, and attention may be
+        bfloat16: the fastest on such a CPU, and the least exact. The result is float32 always.
     cache : None, str, Path or EmbeddingCache, default=None
         Where vectors are kept on disk, one entry a text: a file, which is made if it does not
         exist, or a folder, for the file ``embeddings.sqlite`` in it. Only texts that no earlier

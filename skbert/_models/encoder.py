@@ -40,7 +40,8 @@ class Encoder:
     tokenizer : TextTokenizer
         Its tokenizer.
     device, dtype : torch.device, torch.dtype
-        Where and in what precision it computes; with int8, all but linear layers in float32.
+        Where and in what precision it computes; with int8, all but linear layers in float32, and
+        attention perhaps in bfloat16.
     default_max_length : int
         Tokens that the checkpoint's own files recommend at most.
     longest_input : int
