@@ -73,9 +73,8 @@ def _openvino_model(folder):
 
     example = dict(zip(INPUTS, _example(), strict=True))
     shape = openvino.PartialShape([-1, -1])
-    return openvino.convert_model(
-        _traceable(folder, "sdpa"), example_input=example, input=[shape, shape]
-    )
+    model = _traceable(folder)
+    return openvino.convert_model(model, example_input=example, input=[shape, shape])
 
 
 def _quantized(model, folder):
@@ -110,7 +109,7 @@ def onnxruntime_embedders(folder):
 def _save_onnx(folder, path):
     axes = {0: "n_texts", 1: "n_tokens"}
     torch.onnx.export(
-        _traceable(folder, "eager"),  # the attention that its fusions know
+        _traceable(folder, attn_implementation="eager"),  # what its fusions know
         _example(),
         path,
         input_names=list(INPUTS),
@@ -144,10 +143,8 @@ def _session(path):
     return lambda *batch: session.run(None, dict(zip(INPUTS, batch, strict=True)))[0]
 
 
-def _traceable(folder, attention):
-    model = transformers.AutoModel.from_pretrained(
-        folder, attn_implementation=attention, dtype=torch.float32
-    )
+def _traceable(folder, **options):
+    model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, **options)
     return MeanOfTokens(model).eval()
 
 
