@@ -43,7 +43,6 @@ MARKS = {
 @pytest.fixture(scope="module")
 def part() -> Iterator[Any]:
     """The module `embedding.kernels` of the benchmarks."""
-    pytest.importorskip("sentence_transformers")
     before = set(sys.modules)
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:

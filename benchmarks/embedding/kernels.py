@@ -135,7 +135,9 @@ SWITCHES = {
     "packing": Switch("_models.encoder.can_pack", no, (FLOAT32, *TRAINING)),
     "own_attention": Switch("_models.encoder.can_pack", no, (MPNET,)),
     "prepacked": Switch("_models.encoder.prepack_linear_layers", nothing, (FLOAT32, BFLOAT16)),
-    "merged_attention": Switch("_models.encoder.merge_projections", nothing, (FLOAT32, BFLOAT16)),
+    "merged_attention": Switch(
+        "_models.encoder.merge_projections", nothing, (FLOAT32, BFLOAT16, INT8)
+    ),
     "product_attention": Switch(
         "_kernels.merged_attention.attend_by_products", _attend_runs, (BFLOAT16, INT8)
     ),
