@@ -5,7 +5,19 @@ from functools import partial
 from typing import NamedTuple
 
 from answers import comparison as answers
-from embedding import components, growth, imports, int8, memory, mteb, numbers, speed
+from embedding import (
+    components,
+    cpu_peers,
+    growth,
+    imports,
+    int8,
+    kernels,
+    memory,
+    mteb,
+    numbers,
+    speed,
+    start_up,
+)  # fmt: skip
 from fine_tuning import accuracy, prediction, quality, tables, training
 from grid_search import search
 from shared.training import summarize_scores, summarize_side_by_side
@@ -37,6 +49,18 @@ PARTS = {
     "grid-search": Part("each text embedded once", search.measure, search.summarize),
     "flat-memory": Part("growth over many fits", memory.measure_flat, memory.summarize_flat),
     "int8": Part("beside the other precisions", int8.measure, int8.summarize),
+    "cpu-peers": Part(
+        "beside OpenVINO and ONNX Runtime, all precisions", cpu_peers.measure, cpu_peers.summarize
+    ),
+    "cpu-peers-base": Part(
+        "the same with models of BERT's usual size",
+        cpu_peers.measure_base,
+        cpu_peers.summarize_base,
+    ),
+    "kernels": Part("what each file of skbert/_kernels gains", kernels.measure),
+    "start-up": Part(
+        "from the start of a process to the first vector", start_up.measure, start_up.summarize
+    ),
     "fine-tuning-speed": Part(
         "training beside the Trainer", training.measure, training.summarize, TRAINER
     ),

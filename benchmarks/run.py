@@ -29,6 +29,8 @@ def parse_options():
     add("--long", action="store_true", help="quality: on all of BANKING77 alone, an hour")
     add("--rounds", type=int, help="rounds of alternating runs (default 7)")
     add("--memory-texts", type=int, help="texts for memory (default 200000)")
+    others = "cpu-peers-base: checkpoints beside the one with random weights"
+    add("--models", type=Path, nargs="+", metavar="FOLDER", default=[], help=others)
     add("--output", type=Path, help="default results.json (--quick: another)")
     options = parser.parse_args()
     quick = options.quick

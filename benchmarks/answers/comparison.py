@@ -4,6 +4,7 @@ import numpy as np
 from answers import task
 from answers.task import TASK, columns
 from shared import data, timing, training
+from shared.floor import Floor
 from shared.peers import LOOP
 from shared.report import print_table, print_verdict, summary_line
 from shared.trainer import BATCH_SIZE
@@ -134,6 +135,7 @@ def measure_speed(options):
     shares = results["prediction"]["shares_of_floor"]
     said = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
     print(f"  {timing.floor_name(shares.values())}, in prediction: {said}")
+    timing.print_rates(results["prediction"]["floor_gflops"])
     return results
 
 
@@ -148,7 +150,12 @@ def _time_prediction(X, y, options):
     lengths = [len(ids) for ids in task.features_of(tokenizer, X)[0]["input_ids"]]
     runs = {OURS: lambda: reader.predict(X), LOOP: run_loop}
     flops = timing.layer_flops(options.folder, lengths)
-    seconds, _ = timing.alternate(runs, options.rounds, flops=flops)
-    floor = seconds.pop(timing.FLOOR)
+    matmul = Floor(options.folder, flops)
+    seconds, _ = timing.alternate(runs, options.rounds, floors=[matmul])
+    floor = seconds.pop(matmul.name)
     shares = {name: timing.pairwise_median(floor, times) for name, times in seconds.items()}
-    return {**training.side_by_side(len(X), seconds), "shares_of_floor": shares}
+    return {
+        **training.side_by_side(len(X), seconds),
+        "shares_of_floor": shares,
+        "floor_gflops": {"float32": matmul.rates()},
+    }

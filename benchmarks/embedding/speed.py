@@ -1,13 +1,13 @@
 """Speed on three sets of texts, beside the peers."""
 
 from functools import partial
-from statistics import median
 
 from shared import data, peers, timing
 from shared.peers import PIPELINES, PLAIN_LOOP, SENTENCE_TRANSFORMERS, SKBERT
 from shared.report import print_verdict, summary_line
 
-FAST = (SKBERT, "skbert, bfloat16", SENTENCE_TRANSFORMERS)
+BFLOAT16 = "skbert, bfloat16"
+FAST = (SKBERT, BFLOAT16, SENTENCE_TRANSFORMERS)
 SLOW = (PLAIN_LOOP, *PIPELINES.values(), peers.SKRUB)  # on the mixed texts only
 SETS = {"mixed": data.mixed, "mixed-large": data.mixed_large, "short": data.short}
 FLOOR_TARGET = 0.75
@@ -21,8 +21,7 @@ def measure(options):
         texts = data.few(texts_of(), options.quick)
         embed = {peer: contenders[peer] for peer in contenders if name == "mixed" or peer in FAST}
         results[name] = _measure_set(texts, embed, options)
-        title = f"Speed, {name}: float32 matmul {results[name]['gflops_per_second']:.0f} GFLOP/s"
-        timing.print_comparison(title, results[name], SKBERT)
+        timing.print_comparison(f"Speed, {name}", results[name], SKBERT)
         if name != "short":
             _print_verdicts(results[name]["contenders"])
     return results
@@ -30,12 +29,9 @@ def measure(options):
 
 def _measure_set(texts, embed, options):
     runs = {name: partial(function, texts) for name, function in embed.items()}
-    results, seconds, floor = timing.compare(runs, SKBERT, texts, options, slow=SLOW)
-    for name, times in seconds.items():
-        results["contenders"][name]["floor"] = median(floor) / median(times)
-    flops = timing.layer_flops(options.folder, peers.token_counts(options.folder, texts))
-    gflops = flops / 1e9 / median(floor)
-    return {**results, "gflops_per_second": gflops, "floor_seconds": timing.spread(floor)}
+    precisions = {BFLOAT16: "bfloat16"}
+    results, floor = timing.compare(runs, SKBERT, texts, options, slow=SLOW, precisions=precisions)
+    return {**results, "floor_seconds": timing.spread(floor)}
 
 
 def _print_verdicts(contenders):

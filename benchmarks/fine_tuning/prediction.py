@@ -21,7 +21,7 @@ def measure(options):
     """Time all contenders on the mixed texts; none of them counts its loading."""
     texts = data.few(data.mixed(), options.quick)
     runs = {name: partial(run, texts) for name, run in _contenders(options.folder).items()}
-    results, _, _ = timing.compare(runs, OURS, texts, options)
+    results, _ = timing.compare(runs, OURS, texts, options)
     timing.print_comparison("Prediction, mixed: 77 classes, float32", results, OURS)
     ratio = {name: its["ratio_pairwise"] for name, its in results["contenders"].items()}
     print_verdict("times the embedder's time", 1 / ratio[EMBEDDER], at_most=TARGET)

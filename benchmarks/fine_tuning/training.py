@@ -1,10 +1,11 @@
 """BertClassifier's training beside the Trainer's: examples a second, and memory."""
 
 from shared import data
+from shared.floor import Floor
 from shared.peers import token_counts, tokenize
 from shared.process import in_fresh_process, peak_mb, resident_mb
 from shared.report import print_table, print_verdict, summary_line
-from shared.timing import FLOOR, floor_name, layer_flops, pairwise_median, spread
+from shared.timing import floor_name, layer_flops, pairwise_median, print_rates, spread
 from shared.trainer import BATCH_SIZE, Task
 from shared.training import TRAINER, alternate_trainings, speeds
 
@@ -50,8 +51,9 @@ def measure(options):
 def _measure_set(texts, labels, dropout, options):
     recipe = {**RECIPE, "dropout": dropout}
     flops = 3 * layer_flops(options.folder, token_counts(options.folder, texts))
-    seconds, whole = alternate_trainings(TASK, texts, labels, recipe, options, flops=flops)
-    floor = whole.pop(FLOOR)
+    matmul = Floor(options.folder, flops)
+    seconds, whole = alternate_trainings(TASK, texts, labels, recipe, options, floors=[matmul])
+    floor = whole.pop(matmul.name)
     return {
         "n_texts": len(texts),
         "seconds": {name: spread(times) for name, times in seconds.items()},
@@ -60,6 +62,7 @@ def _measure_set(texts, labels, dropout, options):
         "times_trainer_whole": pairwise_median(whole[TRAINER], whole[OURS]),
         "share_of_floor": pairwise_median(floor, seconds[OURS]),
         "share_of_floor_trainer": pairwise_median(floor, seconds[TRAINER]),
+        "floor_gflops": {"float32": matmul.rates()},
     }
 
 
@@ -73,6 +76,7 @@ def _print(results):
     }
     print_table(f"Fine-tuning, batches of {BATCH_SIZE}, float32", "texts", columns, results)
     for name, found in results.items():
+        print_rates(found["floor_gflops"])
         print_verdict(f"times the Trainer on {name}", found["times_trainer"], at_least=TARGET)
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 import transformers
 
-from skbert import BertEmbedder
+from skbert import BertEmbedder, DeviceError
+from skbert._kernels.int8 import check_int8
+from skbert._models.device import computes_in_bfloat16
 
 MAX_LENGTH = 256
 LOOP_BATCH = 32
@@ -27,6 +29,21 @@ def embedders(folder, names, max_length=MAX_LENGTH):
     return {name: EMBEDDERS[name](folder, max_length) for name in there}
 
 
+def computed_precisions():
+    """Return the precisions that this CPU computes in, and say what is missing."""
+    names = ["float32"]
+    if computes_in_bfloat16():
+        names.append("bfloat16")
+    else:
+        print("\nbfloat16 is left out: this CPU does not compute in it.")
+    try:
+        check_int8()
+        names.append("int8")
+    except DeviceError as error:
+        print(f"\nint8 is left out: {error}")
+    return names
+
+
 def skbert_embedder(folder, max_length=MAX_LENGTH, precision="float32"):
     """Load BertEmbedder with its defaults, fitted."""
     embedder = BertEmbedder(
@@ -35,13 +52,13 @@ def skbert_embedder(folder, max_length=MAX_LENGTH, precision="float32"):
     return embedder.fit(["a text"]).transform
 
 
-def sentence_transformers_encode(folder, max_length=MAX_LENGTH):
-    """Load SentenceTransformer with its defaults."""
+def sentence_transformers_encode(folder, max_length=MAX_LENGTH, **options):
+    """Load SentenceTransformer with its defaults, but for options of ``encode``."""
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(folder), device="cpu")
     model.max_seq_length = max_length
-    return lambda texts: model.encode(texts, normalize_embeddings=True)
+    return lambda texts: model.encode(texts, normalize_embeddings=True, **options)
 
 
 def plain_loop(folder, max_length=MAX_LENGTH):
@@ -55,7 +72,7 @@ def plain_loop(folder, max_length=MAX_LENGTH):
         mask = batch["attention_mask"].unsqueeze(-1)
         return (output.last_hidden_state * mask).sum(1) / mask.sum(1)
 
-    return lambda texts: _unit(torch.stack(run_loop(model, texts, encode, mean)).numpy())
+    return lambda texts: unit(torch.stack(run_loop(model, texts, encode, mean)).numpy())
 
 
 @torch.inference_mode()
@@ -106,7 +123,7 @@ def extraction_pipeline(folder, max_length=MAX_LENGTH, batch_size=1):
         outputs = extract(texts, batch_size=batch_size, return_tensors=True)
         # (1, L, H) or (L, H)
         means = [output.reshape(-1, output.shape[-1]).mean(0).numpy() for output in outputs]
-        return _unit(np.stack(means))
+        return unit(np.stack(means))
 
     return embed
 
@@ -119,7 +136,7 @@ def skrub_encoder(folder, max_length=MAX_LENGTH):
     encoder.fit(pd.Series(["a text", "another"], name="text"))
     encoder._estimator.max_seq_length = max_length
     # It divides all vectors by one number of its own; the unit length takes that out again.
-    return lambda texts: _unit(encoder.transform(pd.Series(texts, name="text")).to_numpy())
+    return lambda texts: unit(encoder.transform(pd.Series(texts, name="text")).to_numpy())
 
 
 def skrub_estimator(folder):
@@ -141,7 +158,8 @@ def load_plain(folder, auto_class="AutoModel"):
     return transformers.AutoTokenizer.from_pretrained(folder), model.eval()
 
 
-def _unit(vectors):
+def unit(vectors):
+    """Scale each row to length 1."""
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

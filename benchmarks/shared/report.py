@@ -10,8 +10,14 @@ import torch
 
 PACKAGES = (
     "skbert", "torch", "transformers", "sentence-transformers", "scikit-learn", "numpy", "skrub",
-    "accelerate",
+    "accelerate", "openvino", "nncf", "onnxruntime",
 )  # fmt: skip
+# Instructions for products of few bits, and torch's function that knows them.
+PRODUCTS = {
+    "avx512_bf16": "_is_avx512_bf16_supported",
+    "vnni": "_is_vnni_supported",
+    "amx": "_is_amx_tile_supported",
+}
 
 
 def print_table(title, first, columns, results):
@@ -69,8 +75,14 @@ def summary_line(what, ours, peer="", theirs=None, ratio=None):
 
 
 def instruction_set():
-    """Return the widest vector instructions that torch's kernels use here."""
-    return torch.backends.cpu.get_cpu_capability()
+    """Return the widest vector instructions that torch's kernels use, and those for products.
+
+    oneDNN uses these, unless ONEDNN_MAX_CPU_ISA forbids it.
+    """
+    there = [name for name, has in PRODUCTS.items() if getattr(torch.cpu, has, bool)()]
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    limits = [f"ONEDNN_MAX_CPU_ISA={limit}"] if limit else []
+    return ", ".join([torch.backends.cpu.get_cpu_capability(), *there, *limits])
 
 
 def machine():

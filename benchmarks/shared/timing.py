@@ -5,15 +5,12 @@ import time
 from statistics import median
 
 import numpy as np
-import torch
+from shared.floor import Floor, layer_sizes, said_rates
 from shared.peers import token_counts
 from shared.report import print_table, summary_line
 from transformers import AutoConfig
 
 SLOW_ROUNDS = 3
-FLOOR = "matmul floor"
-SIDE, PRODUCTS = 2048, 20
-PRODUCT_FLOPS = PRODUCTS * 2 * SIDE**3
 
 # Columns of every table of times.
 TIMES = {
@@ -24,7 +21,7 @@ TIMES = {
 }
 
 
-def alternate(runs, rounds, *, slow=(), flops=None):
+def alternate(runs, rounds, *, slow=(), floors=()):
     """Run A B C A B C ..., after one warm-up each.
 
     Parameters
@@ -34,9 +31,8 @@ def alternate(runs, rounds, *, slow=(), flops=None):
     rounds : int
     slow : iterable of str
         Contenders that run in the first `SLOW_ROUNDS` rounds only.
-    flops : float, optional
-        Operations of the work. With it, float32 products of matrices run as one more contender,
-        and `FLOOR` is the time in which the round's products would have done the work.
+    floors : iterable of Floor
+        Measured in each round like contenders, under their names.
 
     Returns
     -------
@@ -45,15 +41,17 @@ def alternate(runs, rounds, *, slow=(), flops=None):
     outputs : dict of str to object
         What each returned in the warm-up.
     """
-    runs = runs if flops is None else {FLOOR: matmul_sample(), **runs}
     outputs = {name: run() for name, run in runs.items()}
-    seconds = {name: [] for name in runs}
+    for floor in floors:
+        floor.measure()
+        floor.forget()
+    seconds = {name: [] for name in (*(floor.name for floor in floors), *runs)}
     for number in range(rounds):
+        for floor in floors:
+            seconds[floor.name].append(floor.measure())
         for name, run in runs.items():
             if name not in slow or number < SLOW_ROUNDS:
                 seconds[name].append(timed(run)[0])
-    if flops is not None:
-        seconds[FLOOR] = [flops / PRODUCT_FLOPS * each for each in seconds[FLOOR]]
     return seconds, outputs
 
 
@@ -76,33 +74,51 @@ def pairwise_median(numerators, denominators):
     return median(a / b for a, b in zip(numerators, denominators, strict=False))
 
 
-def compare(runs, ours, texts, options, *, slow=()):
+def compare(runs, ours, texts, options, *, slow=(), precisions=None):
     """Time contenders beside the matmul.
+
+    Parameters
+    ----------
+    runs, slow
+        As `alternate` takes them.
+    ours : str
+        The contender that the others are compared with.
+    texts : list of str
+        What they read.
+    options : Namespace
+        Those of run.py.
+    precisions : dict of str to str, optional
+        Of the contenders that do not compute in float32.
 
     Returns
     -------
     results : dict
-        Of each contender: speed, ratios to ours and to the floor, difference from our output.
-    seconds : dict of str to list of float
+        Of each contender: speed, ratios to ours and to the floor, difference from our output; and
+        the rates of the floor's products.
     floor : list of float
+        Seconds of float32's.
     """
     lengths = token_counts(options.folder, texts)
     flops = layer_flops(options.folder, lengths)
-    seconds, outputs = alternate(runs, options.rounds, slow=slow, flops=flops)
-    floor = seconds.pop(FLOOR)
+    precisions = dict.fromkeys(runs, "float32") | (precisions or {})
+    floors = {each: Floor(options.folder, flops, each) for each in sorted(set(precisions.values()))}
+    seconds, outputs = alternate(runs, options.rounds, slow=slow, floors=floors.values())
+    of_floor = {each: seconds.pop(floor.name) for each, floor in floors.items()}
     contenders = {
         name: {
             "seconds": spread(times),
             "texts_per_second": len(texts) / median(times),
             "ratio": median(times) / median(seconds[ours]),
             "ratio_pairwise": pairwise_median(times, seconds[ours]),
-            "floor_pairwise": pairwise_median(floor, times),
+            "floor_pairwise": pairwise_median(of_floor[precisions[name]], times),
+            "floor": median(of_floor[precisions[name]]) / median(times),
             "max_diff": _largest_difference(outputs[name], outputs[ours]),
         }
         for name, times in seconds.items()
     }
+    rates = {each: floor.rates() for each, floor in floors.items()}
     sizes = {"n_texts": len(texts), "n_tokens": sum(lengths)}
-    return {**sizes, "contenders": contenders}, seconds, floor
+    return {**sizes, "contenders": contenders, "floor_gflops": rates}, of_floor["float32"]
 
 
 def _largest_difference(theirs, ours):
@@ -123,6 +139,7 @@ def print_comparison(title, results, ours):
     }
     title += "; {n_texts:,} texts, {n_tokens:,} tokens".format(**results)
     print_table(title, "contender", columns, found)
+    print_rates(results["floor_gflops"])
 
 
 def summarize_comparison(what, results, ours):
@@ -138,15 +155,10 @@ def floor_name(shares):
     return "share of matmul floor" if max(shares) <= 1 else "times the matmul's rate"
 
 
-def matmul_sample():
-    """Return a function that computes `PRODUCTS` products of matrices, `PRODUCT_FLOPS`."""
-    a, b, c = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE), torch.empty(SIDE, SIDE)
-
-    def multiply():
-        for _ in range(PRODUCTS):
-            torch.mm(a, b, out=c)
-
-    return multiply
+def print_rates(floor_gflops):
+    """Print what each library's products reached, a line a precision."""
+    for precision, rates in floor_gflops.items():
+        print(f"  {said_rates(precision, rates)}")
 
 
 def layer_flops(folder, lengths):
@@ -156,6 +168,6 @@ def layer_flops(folder, lengths):
     token's query and value with every token of its text.
     """
     config = AutoConfig.from_pretrained(folder)
-    H, inner = config.hidden_size, config.intermediate_size
-    per_layer = sum(2 * n * (4 * H * H + 2 * H * inner) + 4 * n * n * H for n in lengths)
+    weights = sum(n_in * n_out for n_in, n_out in layer_sizes(folder))
+    per_layer = sum(2 * n * weights + 4 * n * n * config.hidden_size for n in lengths)
     return config.num_hidden_layers * per_layer

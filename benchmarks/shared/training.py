@@ -80,7 +80,7 @@ def seconds_of_fit(estimator, X, y):
     return times["trained"] - times["loaded"]
 
 
-def alternate_trainings(task, X, y, recipe, options, *, flops=None):
+def alternate_trainings(task, X, y, recipe, options, *, floors=()):
     """Time both trainings in turn.
 
     Returns
@@ -88,7 +88,7 @@ def alternate_trainings(task, X, y, recipe, options, *, flops=None):
     seconds : dict of str to list of float
         What follows the loading of the model; ours includes tokenizing.
     whole : dict of str to list of float
-        Loading and tokenizing counted for both. With ``flops``, the `FLOOR` too.
+        Loading and tokenizing counted for both; and the floors.
     """
     seconds = {task.estimator: [], TRAINER: []}
 
@@ -98,7 +98,7 @@ def alternate_trainings(task, X, y, recipe, options, *, flops=None):
     def train():
         seconds[TRAINER].append(task.train(options.folder, X, y, recipe)[-1])
 
-    whole, _ = alternate({task.estimator: fit, TRAINER: train}, options.rounds, flops=flops)
+    whole, _ = alternate({task.estimator: fit, TRAINER: train}, options.rounds, floors=floors)
     return {name: times[1:] for name, times in seconds.items()}, whole  # without the warm-ups
 
 
