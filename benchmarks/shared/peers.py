@@ -13,7 +13,7 @@ import transformers
 
 from skbert import BertEmbedder, DeviceError
 from skbert._kernels.int8 import check_int8
-from skbert._models.device import computes_in_bfloat16
+from skbert._kernels.prepacked import computes_in_bfloat16
 
 MAX_LENGTH = 256
 LOOP_BATCH = 32

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from skbert._kernels.packed_attention import Runs
 from skbert._kernels.packed_heads import FirstTokenLayer
 from skbert._kernels.packed_row import row_that_is_read
+from skbert._kernels.prepacked import computes_in_bfloat16
 from skbert._kernels.product_attention import attend, attend_by_products, forget_groups
 
 # Self-attentions that project, attend, perhaps with a bias, and project the output if it is theirs
@@ -68,7 +69,8 @@ class MergedSelfAttention(nn.Module):
         merged = self.projection(hidden_states)[0].view(
             hidden_states.shape[1], 3, -1, self.n_features
         )
-        compute = attend_by_products if merged.dtype == torch.bfloat16 else _attend_runs
+        by_products = merged.dtype == torch.bfloat16 and computes_in_bfloat16()
+        compute = attend_by_products if by_products else _attend_runs
         attended = compute(merged, runs, None if position_bias is None else position_bias[0])
         return self.output(attended.flatten(1).unsqueeze(0)), None
 

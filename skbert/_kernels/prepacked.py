@@ -67,6 +67,12 @@ def can_prepack(dtype: torch.dtype) -> bool:
     return has_operators and dtype == torch.float32
 
 
+def computes_in_bfloat16() -> bool:
+    """Return whether this CPU has instructions for products in bfloat16."""
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
+
+
 def prepack_linear_layers(model: nn.Module) -> None:
     """Replace every ``nn.Linear`` of a model, in place, by a prepacked one.
 

@@ -121,12 +121,6 @@ def float_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype == torch.int8 else dtype
 
 
-def computes_in_bfloat16() -> bool:
-    """Return whether this CPU has instructions for products in bfloat16."""
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
-
-
 def token_budget(
     device: torch.device, widest_layer: int, dtype: torch.dtype = torch.float32
 ) -> int:

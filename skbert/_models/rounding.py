@@ -14,13 +14,13 @@ import torch
 from skbert._kernels.int8 import check_int8, use_int8_layers
 from skbert._kernels.merged_attention import MergedSelfAttention
 from skbert._kernels.packing import packed_inputs
+from skbert._kernels.prepacked import computes_in_bfloat16
 from skbert._kernels.static_int8 import (
     StaticInt8Linear,
     has_static_products,
     inputs_observed,
     use_static_int8_layers,
 )
-from skbert._models.device import computes_in_bfloat16
 from skbert._texts.encoding import TextTokenizer
 
 # Questions, facts, complaints, headlines; numbers, code, addresses; several languages and scripts;

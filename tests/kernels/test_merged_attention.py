@@ -21,7 +21,7 @@ from skbert._kernels.merged_attention import (
 )
 from skbert._kernels.packed_heads import FirstTokenLayer
 from skbert._kernels.packing import packed_inputs, use_packed_attention
-from skbert._models.device import computes_in_bfloat16
+from skbert._kernels.prepacked import computes_in_bfloat16
 from tests.kernels.conftest import randn
 from tests.kernels.test_packing import DISTIL_SIZE, SIZE, TEXTS, plain_loop, save_model
 
