@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skbert._estimators.base import BertEstimator, warn_of_truncation
 from skbert._exceptions import CheckpointError, InputError, ParameterError
 from skbert._inference.chunks import Reading, encoded_texts
-from skbert._inference.loop import Logits, Progress, run_batches
+from skbert._inference.loop import Logits, Progress, start_batches
 from skbert._inference.pooling import every_token
 from skbert._inference.progress import progress_bar
 from skbert._models.checkpoint import find_checkpoint
@@ -213,7 +213,7 @@ class TrainedEstimator(BertEstimator):
     ) -> NDArray[np.float32]:
         """Return logits of windows or, where the head reads tokens, of their owned tokens."""
         one_a_window = np.ones_like(encodings.lengths)
-        return run_batches(
+        finish = start_batches(
             encoder,
             encodings,
             Logits(),
@@ -222,6 +222,7 @@ class TrainedEstimator(BertEstimator):
             rows_per_window=one_a_window if self._reads_first_tokens else encodings.n_owned,
             progress=progress,
         )
+        return finish()
 
     def _is_read_at_first_token(self, model: Any) -> bool:
         return self._reads_first_tokens and not isinstance(model, PooledModel)

@@ -63,7 +63,7 @@ class HiddenStates:
 
 
 class Logits(NamedTuple):
-    """The head of `run_batches` gets to see what the model's own head gives.
+    """The head of `start_batches` gets to see what the model's own head gives.
 
     One "token" a window, (n, 1, K), where it reads whole texts; else one row a token, (n, L, K).
     """
@@ -98,33 +98,6 @@ def first_places(encodings: Encodings) -> NDArray[np.int64]:
     before = np.cumsum(encodings.n_owned) - encodings.n_owned
     first_windows = encodings.text_bounds[:-1]
     return before - np.repeat(before[first_windows], np.diff(encodings.text_bounds))
-
-
-def run_batches(
-    encoder: Encoder,
-    encodings: Encodings,
-    outputs: Outputs,
-    head: Head,
-    *,
-    batch_size: int | None,
-    rows_per_window: NDArray[np.int64],
-    n_skipped: int = 0,
-    progress: Progress = lambda n_windows: None,
-) -> NDArray[np.float32]:
-    """Run the model over all windows.
-
-    As `start_batches`, whose results are waited for.
-    """
-    return start_batches(
-        encoder,
-        encodings,
-        outputs,
-        head,
-        batch_size=batch_size,
-        rows_per_window=rows_per_window,
-        n_skipped=n_skipped,
-        progress=progress,
-    )()
 
 
 @torch.inference_mode()

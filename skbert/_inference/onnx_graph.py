@@ -1,4 +1,4 @@
-"""Token ids → what an estimator gives, as one graph: all that `run_batches` does around the model.
+"""Token ids → what an estimator gives, as one graph: all `start_batches` does around the model.
 
 The graph is made by torch's exporter from a model as transformers makes it, with attention written
 out ("eager"): what is laid out for prediction (packed rows, prepacked layers) has no ONNX form.

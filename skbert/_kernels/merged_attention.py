@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skbert._kernels.packed_attention import Runs
+from skbert._kernels.packed_attention import Runs, attend_runs
 from skbert._kernels.packed_heads import FirstTokenLayer
 from skbert._kernels.packed_row import row_that_is_read
 from skbert._kernels.prepacked import computes_in_bfloat16
-from skbert._kernels.product_attention import attend, attend_by_products, forget_groups
+from skbert._kernels.product_attention import attend_by_products, forget_groups
 
 # Self-attentions that project, attend, perhaps with a bias, and project the output if it is theirs
 # to do: names of the layers for query, key, value and output.
@@ -77,9 +77,9 @@ class MergedSelfAttention(nn.Module):
 
 def _attend_runs(merged: Tensor, runs: Runs, bias: Tensor | None) -> Tensor:
     """Do what `attend_by_products` does, run by run."""
-    parts = torch.split(merged, [n_texts * length for n_texts, length in runs])
-    texts = (part.view(*run, *part.shape[1:]) for part, run in zip(parts, runs, strict=True))
-    return torch.cat([attend(block, bias).flatten(0, 1) for block in texts])
+    queries, keys, values = merged.unbind(1)
+    shapes = [(n_texts, length, length) for n_texts, length in runs]
+    return attend_runs(queries, keys, values, shapes, 1.0, bias=bias, window=None)
 
 
 def merge_projections(model: Any) -> None:

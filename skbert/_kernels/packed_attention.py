@@ -84,7 +84,9 @@ def packed_attention(
     all_tokens = len(queries) == len(keys)
     shapes = [(n_texts, length if all_tokens else 1, length) for n_texts, length in runs]
     if not dropout:
-        attended = _attend(queries, keys, values, shapes, factor, bias=bias, window=sliding_window)
+        attended = attend_runs(
+            queries, keys, values, shapes, factor, bias=bias, window=sliding_window
+        )
         return attended.unsqueeze(0), None
     if sliding_window is not None:
         places = torch.arange(longest)
@@ -95,7 +97,7 @@ def packed_attention(
     return attended.unsqueeze(0), None
 
 
-def _attend(
+def attend_runs(
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
@@ -172,7 +174,7 @@ def _attend_varlen(
     longest: int,
     options: dict[str, Any],
 ) -> Tensor:
-    """Do what `_attend` does, in one kernel for all texts; on CUDA, in half precision."""
+    """Do what `attend_runs` does, in one kernel for all texts; on CUDA, in half precision."""
     from torch.nn.attention.varlen import varlen_attn
 
     query_bounds, most_queries = text_bounds, longest
