@@ -16,6 +16,7 @@ PICTURE = ROOT / "docs" / "images" / "folders.svg"
 # From the top down, as the contract of import-linter in pyproject.toml has them.
 FOLDERS = (
     "_display",
+    "_files",
     "_estimators",
     "_training",
     "_inference",
@@ -26,7 +27,17 @@ FOLDERS = (
 )
 ROW, BOX, LEFT, WIDTH = 98, 78, 20, 820
 BOX_WIDTH = 560
-COLOURS = ("#3a6ea5", "#c8752d", "#5f8f4e", "#8a5a9e", "#777777", "#b04a4a", "#3d8f8f", "#9a7d1f")
+COLOURS = (
+    "#3a6ea5",
+    "#c8752d",
+    "#5f8f4e",
+    "#8a5a9e",
+    "#777777",
+    "#b04a4a",
+    "#3d8f8f",
+    "#9a7d1f",
+    "#444c8a",
+)
 
 
 def files_of(folder: str) -> list[Path]:

@@ -16,6 +16,7 @@ from skbert._exceptions import (
     CheckpointNotFoundError,
     CheckpointWarning,
     CompletenessWarning,
+    DestinationError,
     DeviceError,
     InputError,
     InterruptedTrainingWarning,
@@ -28,6 +29,7 @@ from skbert._exceptions import (
     TrainingError,
     TruncationWarning,
 )
+from skbert._files.embed_files import EmbeddedFiles, embed_files
 from skbert._texts.answers import Answer
 from skbert._texts.entities import Entity
 
@@ -47,7 +49,9 @@ __all__ = [
     "CheckpointNotFoundError",
     "CheckpointWarning",
     "CompletenessWarning",
+    "DestinationError",
     "DeviceError",
+    "EmbeddedFiles",
     "EmbeddingCache",
     "Entity",
     "InputError",
@@ -61,5 +65,6 @@ __all__ = [
     "TrainingError",
     "TruncationWarning",
     "display",
+    "embed_files",
     "inspect_tokens",
 ]

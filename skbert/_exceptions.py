@@ -10,6 +10,7 @@
         ├── TrainingError           the loss became NaN or infinite in `fit`
         ├── DeviceError             the asked device is not there, or its memory is full
         ├── CacheError              the file of a cache cannot be used
+        ├── DestinationError        the folder of `embed_files` cannot be written to, or go on
         ├── MissingPackageError     an optional package is not installed (also an ImportError)
         └── CheckpointError         the model's files cannot be used
             ├── CheckpointNotFoundError   ... because they cannot be found or reached
@@ -55,6 +56,10 @@ class DeviceError(SkbertError):
 
 class CacheError(SkbertError):
     """The file of an `EmbeddingCache` is damaged, locked, or not one; it was not changed."""
+
+
+class DestinationError(SkbertError):
+    """The folder that `embed_files` writes to is locked, of something else, full or damaged."""
 
 
 class MissingPackageError(SkbertError, ImportError):

@@ -30,7 +30,9 @@ EXPORTED = [
     "CheckpointNotFoundError",
     "CheckpointWarning",
     "CompletenessWarning",
+    "DestinationError",
     "DeviceError",
+    "EmbeddedFiles",
     "EmbeddingCache",
     "Entity",
     "InputError",
@@ -44,6 +46,7 @@ EXPORTED = [
     "TrainingError",
     "TruncationWarning",
     "display",
+    "embed_files",
     "inspect_tokens",
 ]
 CALLABLES = [
@@ -53,6 +56,7 @@ CALLABLES = [
     skbert.BertRegressor,
     skbert.BertTokenClassifier,
     skbert.EmbeddingCache,
+    skbert.embed_files,
     skbert.inspect_tokens,
 ]
 SECTION = re.compile(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", re.MULTILINE | re.DOTALL)
@@ -142,7 +146,7 @@ def test_only_the_first_parameters_are_positional(function: Callable[..., Any]):
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY
     ]
-    assert positional in (["model"], ["texts", "model"], ["path"])
+    assert positional in (["model"], ["texts", "model"], ["path"], ["source", "destination"])
 
 
 @pytest.mark.minilm
@@ -153,6 +157,7 @@ def test_only_the_first_parameters_are_positional(function: Callable[..., Any]):
         "skbert._cache.cache",
         "skbert._estimators.classifier",
         "skbert._estimators.embedder",
+        "skbert._files.embed_files",
         "skbert._display.inspect",
         "skbert._estimators.question_answerer",
         "skbert._estimators.regressor",

@@ -191,11 +191,19 @@ READ_WHOLE = 'overflow="windows" to read them whole'
 
 def warn_of_truncation(lost: NDArray[np.int64], max_length: int, alternative: str) -> None:
     """Warn once, at the caller's line, if any text lost tokens (`Encodings.lost_tokens`)."""
-    if lost.any():
+    counts = int(np.count_nonzero(lost)), len(lost), int(lost.sum())
+    warn_of_counted_truncation(*counts, max_length, alternative)
+
+
+def warn_of_counted_truncation(
+    n_truncated: int, n_texts: int, n_lost: int, max_length: int, alternative: str
+) -> None:
+    """Warn, at the caller's line, if some of the texts lost tokens."""
+    if n_truncated:
         warnings.warn(
-            f"{np.count_nonzero(lost)} of {len(lost)} texts are longer than max_length="
-            f"{max_length}: {lost.sum()} of their tokens were cut off and not read. Use a larger "
-            f"max_length where the model allows it, or {alternative}.",
+            f"{n_truncated} of {n_texts} texts are longer than max_length={max_length}: {n_lost} "
+            "of their tokens were cut off and not read. Use a larger max_length where the model "
+            f"allows it, or {alternative}.",
             TruncationWarning,
             stacklevel=stacklevel_of_caller(),
         )

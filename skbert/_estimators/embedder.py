@@ -411,10 +411,17 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         TruncationWarning
             If texts were cut off at `max_length_`.
         """
+        vectors, lost = self._transform(X)
+        warn_of_truncation(lost, self.max_length_, READ_WHOLE)
+        return vectors
+
+    def _transform(self, X: Any) -> tuple[Vectors, NDArray[np.int64]]:
+        """Return what `transform` gives, and how many tokens were cut off of each text."""
         check_is_fitted(self)
         self._check_params()
         columns = self._check_X(X, reset=False)
-        return self._finished(self._embed(columns.texts), columns)
+        vectors, lost = self._embed_and_count(columns.texts)
+        return self._finished(vectors, columns), lost
 
     def _finished(self, vectors: Vectors, columns: TextColumns) -> Vectors:
         """Return what `transform` gives of the vectors of all texts."""
@@ -434,7 +441,16 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         return of_columns.reshape(-1, self.n_features_out_)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        """Embed clean texts: distinct → looked up → computed → written → in the caller's order."""
+        """Embed clean texts; warn of what was cut off."""
+        vectors, lost = self._embed_and_count(texts)
+        warn_of_truncation(lost, self.max_length_, READ_WHOLE)
+        return vectors
+
+    def _embed_and_count(self, texts: Sequence[str]) -> tuple[Vectors, NDArray[np.int64]]:
+        """Embed clean texts: distinct → looked up → computed → written → in the caller's order.
+
+        Also return how many tokens were cut off of each.
+        """
         encoder, settings, cache = self._loaded(), self._settings(), as_cache(self.cache)
         one_a_text = settings.pooling is not None
         distinct = DistinctTexts(texts, self._n_features_of_text, one_a_text)
@@ -449,9 +465,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
                 distinct.put(part)
                 if cache is not None:
                     store(cache.path, keys, part, max_bytes=cache.max_bytes)
-        vectors, lost = distinct.results()
-        warn_of_truncation(lost, self.max_length_, READ_WHOLE)
-        return vectors
+        return distinct.results()
 
     def _settings(self) -> Settings:
         """Return what to compute, by the parameters and the fitted attributes."""

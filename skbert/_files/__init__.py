@@ -1,0 +1,1 @@
+"""Files of tables in, Parquet files with vectors beside the columns out."""
