@@ -22,7 +22,12 @@ from skbert._exceptions import (
     stacklevel_of_caller,
 )
 from skbert._models.checkpoint import checkpoint_files, find_checkpoint, find_same_checkpoint
-from skbert._models.device import free_cached_memory, resolve_device, resolve_precision
+from skbert._models.device import (
+    free_cached_memory,
+    generator_lock,
+    resolve_device,
+    resolve_precision,
+)
 from skbert._models.encoder import Encoder
 from skbert._models.shared import clear_held_encoder, load_encoder, load_same
 from skbert._texts.containers import is_table, native
@@ -123,12 +128,24 @@ class BertEstimator(BaseEstimator):
 
     def _loaded(self) -> Encoder:
         """Return the weights of the fit; load them again after unpickling or for another device."""
+        placement = self._placement()
+        encoder = self._encoder_at(placement)
+        if encoder is None:
+            # Not a lock of the estimator's own, which would be cloned and pickled. Loading needs
+            # this one, and a fit that loads holds it already: with a second they could deadlock.
+            with generator_lock():
+                encoder = self._encoder_at(placement)  # another thread may have been faster
+                if encoder is None:
+                    self._encoder = None
+                    self._encoder = encoder = self._load_fitted()
+        return encoder
+
+    def _encoder_at(self, placement: tuple[torch.device, torch.dtype]) -> Encoder | None:
+        """Return the loaded weights, if they are on this device in this precision."""
         encoder = vars(self).get("_encoder")
-        if encoder is not None and (encoder.device, encoder.dtype) == self._placement():
-            return encoder
-        self._encoder = None
-        self._encoder = self._load_fitted()
-        return self._encoder
+        if encoder is None or (encoder.device, encoder.dtype) != placement:
+            return None
+        return encoder
 
     def _load_fitted(self) -> Encoder:
         """Load the weights that the estimator was fitted with, for inference."""

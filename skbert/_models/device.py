@@ -212,6 +212,11 @@ def _malloc_trim() -> Callable[[int], int] | None:
     return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
+def generator_lock() -> threading.RLock:
+    """Return what `forked_generator` holds, for those who load: one at a time, in this process."""
+    return _GENERATOR
+
+
 @contextmanager
 def forked_generator(device: torch.device | None = None) -> Iterator[None]:
     """Let torch's generators be drawn from, and put them back; one thread at a time.

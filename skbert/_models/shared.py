@@ -65,8 +65,9 @@ def load_encoder(
                 encoder = _load(folder, checkpoint, device, dtype)
                 _SHARED[key] = encoder
     if with_steps and encoder.steps is None:
-        with forked_generator():  # torch's layers begin with random weights
-            encoder.steps = read_sentence_steps(folder).to(device)
+        with forked_generator(), _LOCK:  # torch's layers begin with random weights
+            if encoder.steps is None:
+                encoder.steps = read_sentence_steps(folder).to(device)
     if device.type == "cpu":
         hold_encoder(encoder)
     return encoder
