@@ -115,3 +115,15 @@ def test_docstrings_of_every_public_name_are_checked() -> None:
     assert {f"skbert.display.{name}" for name in skbert.display.__all__} <= checked
     assert "skbert.BertRegressor.from_pretrained" in checked
     assert not [name for name in checked if "_request" in name or "set_output" in name]
+
+
+def test_costs_are_reckoned_from_what_was_measured() -> None:
+    costs = load("costs")
+    figures = costs.read_figures()
+    assert costs.PAGE.read_text(encoding="utf-8") == costs.page(figures), (
+        "run: python docs/costs.py"
+    )
+    # By hand: 30 billion tokens at 10,000 a second.
+    assert costs.core_hours(10_000) == pytest.approx(833.33, abs=0.01)
+    speed = figures["n_tokens"] / sorted(figures["seconds"]["float32"])[figures["rounds"] // 2]
+    assert f"| float32 | {speed:,.0f} |" in costs.page(figures)
