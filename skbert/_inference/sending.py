@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from joblib.externals import cloudpickle
+from joblib.externals.loky.cloudpickle_wrapper import dumps  # where each joblib has it
 
 # Smaller jobs go along with each shard.
 SMALL = 50_000
@@ -50,7 +50,7 @@ def send_once(backend: Any, job: Any) -> Any:
     """
     if getattr(backend, "supports_sharedmem", False):
         return Here(job)
-    content = cloudpickle.dumps(job)
+    content = dumps(job)
     key = hashlib.sha256(content).hexdigest()
     # An array: joblib writes it to a file once, which all processes of this machine map.
     array = np.frombuffer(content, np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+
 import numpy as np
 import pytest
 

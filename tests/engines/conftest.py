@@ -103,7 +103,8 @@ import threading, time
 from pathlib import Path
 from skbert import BertEmbedder
 
-texts = [f"the cat sat on the mat {number} ." for number in range(400_000)]
+texts = [f"the cat sat on the mat {{number}} ." for number in range(400_000)]
 embedder = BertEmbedder({model!r}).fit(texts[:1])
-threading.Timer({seconds}, lambda: print("COMPUTING", flush=True)).start()
+if __name__ == "__main__":  # not in processes that are spawned
+    threading.Timer({seconds}, lambda: print("COMPUTING", flush=True)).start()
 """

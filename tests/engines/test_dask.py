@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import joblib
 import numpy as np
@@ -14,11 +15,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from skbert import BertEmbedder, InputError
+from skbert._inference.workers import compute_in_shards
 from tests.cache.test_cache import many_texts
 from tests.engines.clusters import OnACluster
 from tests.engines.conftest import ENDLESS
 from tests.engines.loads import count_loads
-from tests.engines.recipes import recipe
+from tests.engines.recipes import of_tiny, recipe
 
 pytestmark = [pytest.mark.engines, pytest.mark.usefixtures("one_thread")]
 distributed = pytest.importorskip("distributed")
@@ -65,7 +67,7 @@ class TestDask(OnACluster):
         texts = many_texts(20)
         expected = BertEmbedder(tiny_bert).fit_transform(texts)
         names = recipe(
-            'backend="dask"', client=client, texts=texts, embedder=BertEmbedder(tiny_bert)
+            'backend="dask"', client=client, texts=texts, BertEmbedder=of_tiny(tiny_bert)
         )
         np.testing.assert_allclose(names["vectors"], expected, atol=1e-6)
 
@@ -98,7 +100,9 @@ class TestDask(OnACluster):
         np.testing.assert_allclose(found, expected)
 
     def test_ctrl_c_ends_it(self, interrupted, tiny_bert):
-        script = ENDLESS.format(model=tiny_bert, seconds=6) + """
+        script = (
+            ENDLESS.format(model=tiny_bert, seconds=6)
+            + """
 import joblib
 from dask.distributed import Client, LocalCluster
 
@@ -109,6 +113,7 @@ if __name__ == "__main__":
             embedder.transform(texts)
             print("FINISHED")
 """
+        )
         assert interrupted(script) < 30
 
 
@@ -124,7 +129,10 @@ class TestDataFrames:
         table = table[table["part"] != 1]
         classifier = fitted["classifier"].estimator
         names = recipe(
-            "map_partitions", frame=parts, embedder=BertEmbedder(tiny_bert), classifier=classifier
+            "map_partitions",
+            frame=parts,
+            BertEmbedder=of_tiny(tiny_bert),
+            classifier=classifier,
         )
         vectors = names["vectors"].compute()
         expected = names["embedder"].transform(table["text"])
@@ -154,10 +162,9 @@ def test_one_worker_a_gpu(tiny_bert, monkeypatch):
         {"cls": distributed.Nanny, "options": {"nthreads": 1, "env": {"CUDA_VISIBLE_DEVICES": n}}}
         for n in ("0", "1")
     ]
-    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": None}}
+    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": ":0"}}
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("skbert._models.device._has_cuda", lambda: False, raising=False)
     workers = dict(enumerate(gpus))
     with (
         distributed.SpecCluster(workers=workers, scheduler=scheduler) as cluster,
@@ -165,8 +172,6 @@ def test_one_worker_a_gpu(tiny_bert, monkeypatch):
         joblib.parallel_config(backend="dask"),
     ):
         client.wait_for_workers(2, timeout=60)
-        from skbert._inference.workers import compute_in_shards
-
         places = list(compute_in_shards(Where("auto"), lambda part: (part.start,), [1] * 16, None))
     assert {device for device, _ in places} == {"auto"}  # none is told one of this machine's
     assert {visible for _, visible in places} == {"0", "1"}
@@ -182,7 +187,5 @@ class Where:
         return Where(device)
 
     def compute(self, start):
-        import time
-
         time.sleep(0.05)
         return self.device, os.environ.get("CUDA_VISIBLE_DEVICES")

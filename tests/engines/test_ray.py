@@ -15,7 +15,7 @@ from tests.cache.test_cache import many_texts
 from tests.engines.clusters import OnACluster
 from tests.engines.conftest import ENDLESS
 from tests.engines.loads import count_loads
-from tests.engines.recipes import recipe
+from tests.engines.recipes import of_tiny, recipe
 from tests.engines.test_dask import Where
 
 pytestmark = [pytest.mark.engines, pytest.mark.usefixtures("one_thread")]
@@ -63,11 +63,13 @@ class TestRay(OnACluster):
     def test_the_recipe(self, engine, tiny_bert):
         texts = many_texts(20)
         expected = BertEmbedder(tiny_bert).fit_transform(texts)
-        names = recipe('backend="ray"', texts=texts, embedder=BertEmbedder(tiny_bert))
+        names = recipe('backend="ray"', texts=texts, BertEmbedder=of_tiny(tiny_bert))
         np.testing.assert_allclose(names["vectors"], expected, atol=1e-6)
 
     def test_it_starts_by_itself_and_ctrl_c_ends_it(self, interrupted, tiny_bert):
-        script = ENDLESS.format(model=tiny_bert, seconds=12) + """
+        script = (
+            ENDLESS.format(model=tiny_bert, seconds=12)
+            + """
 import joblib
 from ray.util.joblib import register_ray
 
@@ -76,6 +78,7 @@ with joblib.parallel_config(backend="ray"):
     embedder.transform(texts)
     print("FINISHED")
 """
+        )
         assert interrupted(script) < 30
 
     def test_one_actor_a_gpu(self, engine):
@@ -94,7 +97,7 @@ class TestData:
         embedder = BertEmbedder(tiny_bert).fit(["any text"])
         loads.unlink(missing_ok=True)
         dataset = ray.data.from_pandas(table).repartition(4)
-        names = recipe("map_batches", ray=ray, dataset=dataset, embedder=embedder)
+        names = recipe("map_batches", dataset=dataset, BertEmbedder=of_tiny(tiny_bert))
         found = names["vectors"].to_pandas().sort_values("id")
         expected = embedder.transform(table["text"])
         np.testing.assert_allclose(np.stack(found["vector"]), expected, atol=1e-6)
@@ -106,6 +109,4 @@ class TestData:
         table = pd.DataFrame({"text": ["a", "b", None, "c"]})
         embedder = BertEmbedder(tiny_bert).fit(["any text"])
         with pytest.raises(InputError, match="first at position 2"):
-            ray.get(ray.remote(embedder.transform).remote(table["text"])) if False else ray.get(
-                ray.remote(lambda: embedder.transform(table["text"])).remote()
-            )
+            ray.get(ray.remote(lambda: embedder.transform(table["text"])).remote())
