@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -140,7 +140,7 @@ def compute_in_shards(
     rows: Callable[[slice], tuple[Any, ...]],
     sizes: Sequence[int],
     n_jobs: int | None,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Compute shards of rows in joblib's active backend.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -76,7 +77,11 @@ def interrupted(tmp_path: Path) -> Callable[[str], float]:
         root = Path(__file__).parents[2]
         with log.open("w") as stream:
             process = subprocess.Popen(
-                [sys.executable, str(file)], stdout=stream, stderr=stream, cwd=root
+                [sys.executable, str(file)],
+                stdout=stream,
+                stderr=stream,
+                cwd=root,
+                env=os.environ | {"PYSPARK_PYTHON": sys.executable},
             )
         try:
             deadline = time.monotonic() + 90

@@ -47,7 +47,7 @@ def engine(loads):
 
 @pytest.fixture
 def cluster(engine, loads):
-    restart = {"max_restarts": -1, "max_task_retries": -1}
+    restart = {"max_restarts": 3, "max_task_retries": 3}
     with joblib.parallel_config(backend="ray", ray_remote_args=restart):
         yield loads
 
