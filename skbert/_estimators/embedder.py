@@ -217,10 +217,6 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         "missing": one_of("error", "empty", "zero"),
         "add_indicator": TRUE_OR_FALSE,
         "cache": Rule(_is_cache, "None, the path of a file, or an EmbeddingCache"),
-        "n_jobs": Rule(
-            lambda value: value is None or (is_integer(value) and value != 0),
-            "None, or an integer that is not 0",
-        ),
         "save_weights": one_of("auto", True, False),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import platform
 import re
 import warnings
 from dataclasses import dataclass
@@ -132,7 +133,15 @@ def find_same_checkpoint(checkpoint: Checkpoint) -> Path:
     CheckpointChangedError
         If its weights are others now.
     """
-    folder, found = find_checkpoint(checkpoint.name, checkpoint.revision)
+    try:
+        folder, found = find_checkpoint(checkpoint.name, checkpoint.revision)
+    except CheckpointNotFoundError as error:
+        raise CheckpointNotFoundError(
+            f"{error} This estimator was fitted with that model, and the machine "
+            f"{platform.node()!r} has not got its files: put them at the same path, or in the "
+            "hub's cache, on every machine that computes, or let pickles carry the weights: "
+            "BertEmbedder(save_weights=True)."
+        ) from error
     if found.digest != checkpoint.digest:
         raise CheckpointChangedError(
             f"The weights of {checkpoint.name!r} are not the ones that this estimator was fitted "
