@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import doctest
-import importlib
 import inspect
+import pickle
 import re
 import subprocess
 import sys
@@ -147,26 +147,45 @@ def test_only_the_first_parameters_are_positional(function: Callable[..., Any]):
 
 @pytest.mark.minilm
 @pytest.mark.usefixtures("minilm")
-@pytest.mark.parametrize(
-    "name",
-    [
-        "skbert._cache.cache",
-        "skbert._estimators.classifier",
-        "skbert._estimators.embedder",
-        "skbert._display.inspect",
-        "skbert._estimators.question_answerer",
-        "skbert._estimators.regressor",
-        "skbert._estimators.token_classifier",
-    ],
-)
-def test_docstring_examples(name: str):
-    module = importlib.import_module(name)
+@pytest.mark.parametrize("public", CALLABLES)
+def test_docstring_examples(public: Callable[..., Any]):
     report: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    for test in doctest.DocTestFinder(exclude_empty=True).find(module):
+    # module=False: methods lie in another module than the one that their class names.
+    for test in doctest.DocTestFinder(exclude_empty=True).find(public, module=False):
         runner.run(test, out=report.append)
     assert runner.tries > 0
     assert not report, "".join(report)
+
+
+@pytest.mark.parametrize("module", [skbert, skbert.display], ids=lambda module: module.__name__)
+def test_public_names_say_where_users_find_them(module: Any):
+    for name in module.__all__:
+        value = getattr(module, name)
+        if callable(value):
+            assert f"{value.__module__}.{value.__qualname__}" == f"{module.__name__}.{name}"
+
+
+def test_an_uncaught_error_shows_its_public_name():
+    done = subprocess.run(
+        [sys.executable, "-c", "import skbert; skbert.BertEmbedder().fit('a text')"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.splitlines()[-1].startswith("skbert.InputError: ")
+
+
+@pytest.mark.parametrize("name", ["Entity", "InputError", "BertEmbedder", "EmbeddingCache"])
+def test_a_pickle_that_names_the_private_file_loads(name: str):
+    public = getattr(skbert, name)
+    file = {
+        "Entity": "skbert._texts.entities",
+        "InputError": "skbert._exceptions",
+        "BertEmbedder": "skbert._estimators.embedder",
+        "EmbeddingCache": "skbert._cache.cache",
+    }[name]
+    assert pickle.loads(f"c{file}\n{name}\n.".encode()) is public
+    assert pickle.loads(pickle.dumps(public)) is public
 
 
 def test_import_leaves_heavy_packages_alone():
