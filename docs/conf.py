@@ -9,6 +9,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import figures
+import inventory
 
 import skbert
 
@@ -21,6 +22,8 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
@@ -36,6 +39,11 @@ maximum_signature_line_length = 80
 autodoc_typehints = "none"  # numpydoc's sections tell them
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # the template lists them
+
+# Written when the pages are built, from the few names that they link to: no network is needed.
+INVENTORY = Path(__file__).parent / "generated" / "scikit-learn.inv"
+intersphinx_mapping = {"sklearn": (inventory.SCIKIT_LEARN, str(INVENTORY))}
+inventory.write(INVENTORY)
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
