@@ -5,13 +5,17 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install -q -c constraints.txt
 BASE := $(VENV)/.base
 
-.PHONY: demo test check docs bench gpu-proof format clean
+.PHONY: demo test test-install check docs bench gpu-proof format clean
 
 demo: $(VENV)/.demo
 	$(PY) examples/quickstart.py
 
 test: $(VENV)/.test
 	$(PY) -m pytest
+
+# README and quickstart in a new environment made by README's lines; needs PyPI, takes some minutes.
+test-install: $(VENV)/.test
+	SKBERT_FRESH_INSTALL=1 $(PY) -m pytest tests/test_fresh_install.py
 
 check: $(VENV)/.test
 	$(VENV)/bin/ruff format --check .

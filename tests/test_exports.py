@@ -9,7 +9,9 @@ import pickle
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,3 +208,26 @@ def test_import_prints_nothing_and_changes_no_setting():
         "import sklearn.base; before = see(); import skbert; assert see() == before"
     )
     assert run_python(code) == ""
+
+
+def test_every_imported_package_is_declared():
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {
+        re.split(r"[\[<>=; ]", need)[0].replace("-", "_") for need in project["dependencies"]
+    }
+    of_module = {"sklearn": "scikit_learn"}
+    imported = {of_module.get(name, name) for name in packages_imported_by(Path(skbert.__file__))}
+    # matplotlib, of an extra, is imported after `import_optional` has asked for it.
+    assert imported - {"skbert", "matplotlib"} == declared
+
+
+def packages_imported_by(package: Path) -> set[str]:
+    found: set[str] = set()
+    for file in package.parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add(str(node.module).split(".")[0])
+    return found - set(sys.stdlib_module_names)
