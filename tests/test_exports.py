@@ -190,12 +190,39 @@ def test_a_pickle_that_names_the_private_file_loads(name: str):
     assert pickle.loads(pickle.dumps(public)) is public
 
 
+HEAVY = {
+    "accelerate",
+    "captum",
+    "huggingface_hub",
+    "matplotlib",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "sentence_transformers",
+    "sympy",
+    "torch._dynamo",
+    "torch._inductor",
+    "torch.distributed.tensor",
+    "torch.onnx",
+    "transformers",
+}
+
+
 def test_import_leaves_heavy_packages_alone():
-    # scikit-learn itself imports pandas where it is installed.
+    # scikit-learn itself imports pandas where it is installed, and torch some of these.
     loaded = run_python(
         "import sys, torch, sklearn.base; before = set(sys.modules); import skbert; "
-        "print(*{name.split('.')[0] for name in set(sys.modules) - before} & "
-        "{'transformers', 'huggingface_hub', 'pandas', 'polars', 'pyarrow', 'matplotlib'})"
+        f"print(*(set(sys.modules) - before) & {HEAVY})"
+    )
+    assert loaded.strip() == ""
+
+
+def test_first_vector_imports_nothing_heavy_beyond_transformers(tiny_bert: str):
+    loaded = run_python(
+        "import sys, sklearn.base; from transformers import AutoTokenizer, BertModel; "
+        "before = set(sys.modules); import skbert; "
+        f"skbert.BertEmbedder({tiny_bert!r}, device='cpu').fit_transform(['the cat']); "
+        f"print(*(set(sys.modules) - before) & {HEAVY})"
     )
     assert loaded.strip() == ""
 

@@ -16,7 +16,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "quickstart.md"]
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-RUN = "import sys, pathlib, _sessions; sys.exit(_sessions.report_of(pathlib.Path(sys.argv[1])))"
+RUN = (
+    "import sys, pathlib, _sessions; sys.exit(_sessions.report_of(pathlib.Path(sys.argv[1])) or 0)"
+)
 
 
 def shown_commands(page: Path) -> list[list[str]]:
