@@ -75,8 +75,10 @@ html_sidebars = {"index": [], "install": [], "quickstart": [], "benchmarks": [],
 
 
 def leave_out(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out the methods that scikit-learn writes into each class, for metadata routing."""
-    return True if name.startswith("set_") and name.endswith("_request") else None
+    """Leave out scikit-learn's own methods, to which the template links, and those for routing."""
+    is_foreign = (getattr(value, "__module__", None) or "").startswith("sklearn")
+    is_routing = name.startswith("set_") and name.endswith("_request")
+    return True if is_foreign or is_routing else None
 
 
 def setup(app: Any) -> None:
