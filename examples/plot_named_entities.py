@@ -92,7 +92,7 @@ print(f"{tagger.metric_} on ten other sentences: {tagger.score(X_test, y_test):.
 #
 # `predict_entities` splits texts into words itself. Each entity is an exact slice of its text.
 
-text = "In June, Grace Hopper moved from Arlington to Philadelphia."
+text = "In May, Ella Brown flew from Madrid to Bergen."
 for entity in tagger.predict_entities([text])[0]:
     print(f"{entity.label} {entity.start:>3}-{entity.end:<3} {entity.score:.2f} {entity.text!r}")
 
@@ -102,7 +102,7 @@ for entity in tagger.predict_entities([text])[0]:
 #
 # One column a word, one row a label:
 
-words = ["Grace", "Hopper", "moved", "from", "Arlington", "to", "Philadelphia", "."]
+words = ["In", "May", ",", "Ella", "Brown", "flew", "from", "Madrid", "to", "Bergen", "."]
 probabilities = tagger.predict_proba([words])[0]
 
 figure, ax = plt.subplots(figsize=(8, 3), layout="constrained")

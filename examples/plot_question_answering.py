@@ -109,15 +109,15 @@ results = test.assign(predicted=reader.predict(test[columns]))
 print(results[["question", "answer", "predicted"]].to_string(index=False))
 
 # %%
-# The next best
-# -------------
+# How far does an answer go?
+# --------------------------
 #
 # `predict_answers` gives several answers, each with its characters in the context and its share of
-# the probability of all slices. For a question that this model gets wrong, they show what it
-# hesitates between.
+# the probability of all slices. Often they are the same answer cut in different ways. Look at them
+# before you set a threshold on the score: here the surname has to be added to the first name.
 
-question = test.iloc[[2]]
-answers = reader.predict_answers(question[columns], n_best=6)[0]
+question = test.iloc[[1]]
+answers = reader.predict_answers(question[columns], n_best=4)[0]
 
 figure, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
 ax.barh([answer.text for answer in answers], [answer.score for answer in answers])

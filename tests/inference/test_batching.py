@@ -194,13 +194,13 @@ def test_round_lengths_are_few_and_near():
     rounded = np.array([round_length(int(length)) for length in lengths])
     added = rounded - lengths
     assert (added >= 0).all()
-    assert (added < np.maximum(16, lengths / 4)).all()
-    assert (added[256:] < lengths[256:] / 8).all()
-    assert (added[2048:] < lengths[2048:] / 16).all()
+    assert (added < np.maximum(16, lengths / 2)).all()
+    assert (added[1024:] < lengths[1024:] / 4).all()
+    assert (added[2048:] < lengths[2048:] / 8).all()
     assert (rounded % 16 == 0).all()
     assert (np.diff(rounded) >= 0).all()
-    assert len(np.unique(rounded[:4096])) == 52
-    assert len(np.unique(rounded)) == 52 + 2 * 16
+    assert len(np.unique(rounded[:4096])) == 30
+    assert len(np.unique(rounded)) == 30 + 2 * 16
     assert {round_length(2**power) for power in range(4, 15)} == {
         2**power for power in range(4, 15)
     }
