@@ -165,9 +165,9 @@ def int8_exactness() -> str:
     peers = results()["cpu-peers"]
     ours, theirs = (peers["contenders"][f"{name}, int8"] for name in ("skbert", "OpenVINO"))
     return (
-        f"With all-MiniLM-L6-v2 and {peers['n_texts']:,} texts of mixed length, the mean cosine to "
-        f"float32 is {ours['mean_cosine']:.4f} and the least {ours['min_cosine']:.3f}. For OpenVINO "
-        f"with int8 from NNCF they are {theirs['mean_cosine']:.4f} and {theirs['min_cosine']:.3f} "
+        f"With all-MiniLM-L6-v2 and {peers['n_texts']:,} texts of mixed length, the mean cosine "
+        f"to float32 is {ours['mean_cosine']:.4f} and the least {ours['min_cosine']:.3f}. For "
+        f"OpenVINO with int8 from NNCF they are {theirs['mean_cosine']:.4f} and {theirs['min_cosine']:.3f} "
         f"({machine('cpu-peers')})."
     )
 
@@ -178,9 +178,18 @@ def accuracy() -> str:
     rows = []
     for name, title in TASKS.items():
         found = _accuracy()[name]
-        cells = [f"{found[column]['score'][0]:.1f}" if column in found else "" for column in columns]
+        cells = [
+            f"{found[column]['score'][0]:.1f}" if column in found else "" for column in columns
+        ]
         rows.append([title, *cells])
-    heads = ["texts", "frozen vectors", "TF-IDF", "`max_epochs=0`", "default", '`label_texts="auto"`']
+    heads = [
+        "texts",
+        "frozen vectors",
+        "TF-IDF",
+        "`max_epochs=0`",
+        "default",
+        '`label_texts="auto"`',
+    ]
     note = (
         f"Accuracy in percent (R² × 100 for tate) on 1,000 held-out texts (348 pairs of questions); "
         f"one draw each; {machine('accuracy')}. The standard error is about one point."
@@ -242,8 +251,8 @@ def grid_search() -> str:
         if isinstance(its, dict)
     ]
     note = (
-        f"Five folds, eight values of `C`, {peers['n_texts']} texts; {machine('grid-search')}. With "
-        f"{of_search['n_texts']:,} texts and an empty cache, the search takes "
+        f"Five folds, eight values of `C`, {peers['n_texts']} texts; {machine('grid-search')}. "
+        f"With {of_search['n_texts']:,} texts and an empty cache, the search takes "
         f"{of_search['transforms']['median']:.2f} times as long as one transform, beside the time "
         "of the classifiers."
     )

@@ -117,8 +117,9 @@ def overview() -> str:
 
 def logo(ink: str) -> str:
     """Return the logo: a token in brackets, as BERT's own [CLS], and the name."""
-    name = f"<text x='54' y='34' font-size='29' font-weight='bold' fill='{ink}'>skbert</text>"
-    head = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 150 48' {FONT}>"
+    size = "font-size='29' font-weight='bold' textLength='100'"
+    name = f"<text x='54' y='34' {size} fill='{ink}'>skbert</text>"
+    head = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 160 48' {FONT}>"
     return "\n".join([head, *_mark(), name, "</svg>", ""])
 
 
