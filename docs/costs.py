@@ -41,7 +41,7 @@ def speed_table(figures: dict[str, Any]) -> str:
     """Return hours and money for each precision."""
     heads = [f"{cores:,} core{'s' * (cores > 1)}" for cores in CORES]
     lines = [
-        "| precision | tokens/s a core | core hours | " + " | ".join(heads) + " | money |",
+        "| precision | tokens/s per core | core hours | " + " | ".join(heads) + " | money |",
         "| --- |" + " --- |" * (len(CORES) + 3),
     ]
     for precision in PRECISIONS:
@@ -56,7 +56,7 @@ def speed_table(figures: dict[str, Any]) -> str:
 def disk_table(figures: dict[str, Any]) -> str:
     """Return the disk that vectors take."""
     share = figures["bytes_in_parquet"] / (4 * FEATURES)
-    lines = ["| what | bytes a text | a billion | a month |", "| --- | --- | --- | --- |"]
+    lines = ["| what | bytes per text | a billion texts | per month |", "| --- | --- | --- | --- |"]
     for what, n_bytes in (
         (f"{FEATURES} float32 in memory", 4 * FEATURES),
         (f"... in the Parquet of embed_files ({share:.0%})", figures["bytes_in_parquet"]),

@@ -167,8 +167,8 @@ def int8_exactness() -> str:
     return (
         f"With all-MiniLM-L6-v2 and {peers['n_texts']:,} texts of mixed length, the mean cosine "
         f"to float32 is {ours['mean_cosine']:.4f} and the least {ours['min_cosine']:.3f}. For "
-        f"OpenVINO with int8 from NNCF they are {theirs['mean_cosine']:.4f} and {theirs['min_cosine']:.3f} "
-        f"({machine('cpu-peers')})."
+        f"OpenVINO with int8 from NNCF they are {theirs['mean_cosine']:.4f} and "
+        f"{theirs['min_cosine']:.3f} ({machine('cpu-peers')})."
     )
 
 
@@ -191,8 +191,8 @@ def accuracy() -> str:
         '`label_texts="auto"`',
     ]
     note = (
-        f"Accuracy in percent (R² × 100 for tate) on 1,000 held-out texts (348 pairs of questions); "
-        f"one draw each; {machine('accuracy')}. The standard error is about one point."
+        "Accuracy in percent (R² × 100 for tate) on 1,000 held-out texts (348 pairs of "
+        f"questions); one draw each; {machine('accuracy')}. The standard error is about one point."
     )
     return blocks.table(heads, rows) + f"\n\n{note}"
 
