@@ -54,6 +54,12 @@ def test_every_block_is_run_or_says_why_not(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_has_at_most_80_columns(page: Path) -> None:
+    blocks = re.findall(r"^```\w+\n(.*?)^```$", page.read_text(encoding="utf-8"), FLAGS)
+    assert not [line for block in blocks for line in block.splitlines() if len(line) > 80]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_linked_pages_and_pictures_are_there(page: Path) -> None:
     links = {link for link in LINK.findall(page.read_text(encoding="utf-8")) if link}
     pictures = load("figures").FIGURES
@@ -83,12 +89,13 @@ def test_every_public_name_has_a_page() -> None:
 
 
 MEASURED = load("measured")
+FLAGS = re.MULTILINE | re.DOTALL
 # A figure that was measured: a time, a share, a factor, a score. Not one in code.
 FIGURE = re.compile(
-    r"\b\d+(?:\.\d+)? (?:times as|s\b|seconds|ms\b|MB\b|points|texts (?:per|a) second)"
+    r"\b\d+\.\d+ times\b|\b\d+(?:\.\d+)? (?:seconds|ms\b|MB(?!\))|points|texts (?:per|a) second)"
     r"|(?<![\w.])[01]\.\d{2,}\b(?!\.\d| \$)|\d\.\d %"
 )
-CODE = re.compile(r"^```.*?^```$|`[^`\n]+`|\]\([^)]*\)", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"^```.*?^```$|`[^`\n]+`|\]\([^)]*\)", FLAGS)
 
 
 @pytest.mark.parametrize("page", MEASURED.PAGES, ids=lambda page: page.stem)
