@@ -89,7 +89,7 @@ class EmbeddingDisplay:
         Parameters
         ----------
         estimator : BertEmbedder, or any fitted transformer
-            Gives one vector a text; a pipeline that ends with a transformer will do.
+            Gives one vector per text; a pipeline that ends with a transformer will do.
         X : sequence of str, of length n_texts
             Texts, or what else the estimator reads.
         y : array-like, shape (n_texts,), default=None
@@ -123,8 +123,8 @@ class EmbeddingDisplay:
         vectors = estimator.transform(X)
         if isinstance(vectors, list):
             raise ParameterError(
-                "estimator gives one vector a token, expected one a text. Use a BertEmbedder with "
-                'pooling="mean".'
+                "estimator gives one vector per token, expected one per text. Use a BertEmbedder "
+                'with pooling="mean".'
             )
         return cls.from_vectors(vectors, y, reducer=reducer, ax=ax, **scatter_kwargs)
 
