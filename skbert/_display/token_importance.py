@@ -24,7 +24,7 @@ BASELINES = ("pad", "zero")
 
 
 class TokenImportanceDisplay:
-    """Words of a text, coloured by their importance for a prediction.
+    """Words of a text, colored by their importance for a prediction.
 
     The importance of a word is its share, by integrated gradients [1]_, of the change of the
     model's output between a baseline, the text with all its words blanked out, and the text.

@@ -30,7 +30,7 @@ from skbert._training.question_task import QuestionTask
 
 
 class BertQuestionAnswerer(FineTunedEstimator):
-    """Answer questions with a slice of a context, with a BERT that `fit` fine-tunes as a whole.
+    """Answer questions with a slice of a context, by fine-tuning a pretrained model.
 
     A context of any length is read in overlapping windows, and many windows of many questions
     share batches. An answer is always an exact slice of its context.

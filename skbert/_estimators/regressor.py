@@ -30,7 +30,7 @@ from skbert._training.tasks import TextTask
 
 
 class BertRegressor(RegressorMixin, TextEstimator):
-    """Predict numbers from texts, or pairs of texts, with a BERT that `fit` fine-tunes as a whole.
+    """Predict numbers from texts, or pairs of texts, by fine-tuning a pretrained model.
 
     One or several outputs. Targets are standardised inside, so that their unit does not matter.
 

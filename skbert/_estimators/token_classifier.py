@@ -38,7 +38,7 @@ from skbert._training.word_task import WordTask, object_array, split_sentences
 
 
 class BertTokenClassifier(ProbedHead):
-    """Label the words of sentences with a BERT that `fit` fine-tunes as a whole.
+    """Label the words of sentences by fine-tuning a pretrained model.
 
     For named entities, parts of speech and any other labels of words. Every word gets a label,
     also one that the tokenizer drops; a sentence longer than the model reads at once is read in
