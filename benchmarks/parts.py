@@ -18,7 +18,7 @@ from embedding import (
     speed,
     start_up,
 )  # fmt: skip
-from fine_tuning import accuracy, prediction, quality, tables, training
+from fine_tuning import accuracy, half_precision, prediction, quality, tables, training
 from grid_search import search
 from shared.training import summarize_scores, summarize_side_by_side
 from words import comparison as words
@@ -66,6 +66,12 @@ PARTS = {
     ),
     "fine-tuning-quality": Part(
         "accuracy beside the Trainer", quality.measure, quality.summarize, TRAINER
+    ),
+    "fine-tuning-bfloat16": Part(
+        "training in bfloat16 beside float32",
+        half_precision.measure,
+        half_precision.summarize,
+        TRAINER,
     ),
     "accuracy": Part(
         "nothing set, beside simple pipelines, SetFit and the Trainer",

@@ -9,6 +9,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import figures
+import inventory
 import name_links
 
 import skbert
@@ -22,6 +23,8 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -43,6 +46,11 @@ maximum_signature_line_length = 80
 autodoc_typehints = "none"  # numpydoc's sections tell them
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # the template lists them
+
+# Written when the pages are built, from the few names that they link to: no network is needed.
+INVENTORY = Path(__file__).parent / "generated" / "scikit-learn.inv"
+intersphinx_mapping = {"sklearn": (inventory.SCIKIT_LEARN, str(INVENTORY))}
+inventory.write(INVENTORY)
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -78,8 +86,10 @@ html_sidebars = {"index": [], "install": [], "quickstart": [], "benchmarks": [],
 
 
 def leave_out(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out the methods that scikit-learn writes into each class, for metadata routing."""
-    return True if name.startswith("set_") and name.endswith("_request") else None
+    """Leave out scikit-learn's own methods, to which the template links, and those for routing."""
+    is_foreign = (getattr(value, "__module__", None) or "").startswith("sklearn")
+    is_routing = name.startswith("set_") and name.endswith("_request")
+    return True if is_foreign or is_routing else None
 
 
 def setup(app: Any) -> None:

@@ -68,3 +68,8 @@ __all__ = [
     "embed_files",
     "inspect_tokens",
 ]
+
+# Errors, pickles and representations name what users import, not the file that it is written in.
+for _name in __all__:
+    if callable(globals()[_name]):
+        globals()[_name].__module__ = __name__

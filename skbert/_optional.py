@@ -71,7 +71,10 @@ def not_a_text_column(message: str) -> InputError:
 def _rejection(reject: type[Exception]) -> type[InputError]:
     # Unpickled, in a process where skrub may not be in use, it is made anew.
     return type(
-        "NotATextColumnError",
+        InputError.__name__,
         (InputError, reject),
-        {"__reduce__": lambda error: (not_a_text_column, error.args)},
+        {
+            "__module__": InputError.__module__,
+            "__reduce__": lambda error: (not_a_text_column, error.args),
+        },
     )

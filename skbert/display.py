@@ -16,3 +16,6 @@ __all__ = [
     "TokenImportanceDisplay",
     "TrainingCurveDisplay",
 ]
+
+for _name in __all__:  # as in skbert/__init__.py
+    globals()[_name].__module__ = __name__

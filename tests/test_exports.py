@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import doctest
-import importlib
 import inspect
+import pickle
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,35 +153,80 @@ def test_only_the_first_parameters_are_positional(function: Callable[..., Any]):
 
 @pytest.mark.minilm
 @pytest.mark.usefixtures("minilm")
-@pytest.mark.parametrize(
-    "name",
-    [
-        "skbert._cache.cache",
-        "skbert._estimators.classifier",
-        "skbert._estimators.embedder",
-        "skbert._files.embed_files",
-        "skbert._display.inspect",
-        "skbert._estimators.question_answerer",
-        "skbert._estimators.regressor",
-        "skbert._estimators.token_classifier",
-    ],
-)
-def test_docstring_examples(name: str):
-    module = importlib.import_module(name)
+@pytest.mark.parametrize("public", CALLABLES)
+def test_docstring_examples(public: Callable[..., Any]):
     report: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    for test in doctest.DocTestFinder(exclude_empty=True).find(module):
+    # module=False: methods lie in another module than the one that their class names.
+    for test in doctest.DocTestFinder(exclude_empty=True).find(public, module=False):
         runner.run(test, out=report.append)
     assert runner.tries > 0
     assert not report, "".join(report)
 
 
+@pytest.mark.parametrize("module", [skbert, skbert.display], ids=lambda module: module.__name__)
+def test_public_names_say_where_users_find_them(module: Any):
+    for name in module.__all__:
+        value = getattr(module, name)
+        if callable(value):
+            assert f"{value.__module__}.{value.__qualname__}" == f"{module.__name__}.{name}"
+
+
+def test_an_uncaught_error_shows_its_public_name():
+    done = subprocess.run(
+        [sys.executable, "-c", "import skbert; skbert.BertEmbedder().fit('a text')"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.splitlines()[-1].startswith("skbert.InputError: ")
+
+
+@pytest.mark.parametrize("name", ["Entity", "InputError", "BertEmbedder", "EmbeddingCache"])
+def test_a_pickle_that_names_the_private_file_loads(name: str):
+    public = getattr(skbert, name)
+    file = {
+        "Entity": "skbert._texts.entities",
+        "InputError": "skbert._exceptions",
+        "BertEmbedder": "skbert._estimators.embedder",
+        "EmbeddingCache": "skbert._cache.cache",
+    }[name]
+    assert pickle.loads(f"c{file}\n{name}\n.".encode()) is public
+    assert pickle.loads(pickle.dumps(public)) is public
+
+
+HEAVY = {
+    "accelerate",
+    "captum",
+    "huggingface_hub",
+    "matplotlib",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "sentence_transformers",
+    "sympy",
+    "torch._dynamo",
+    "torch._inductor",
+    "torch.distributed.tensor",
+    "torch.onnx",
+    "transformers",
+}
+
+
 def test_import_leaves_heavy_packages_alone():
-    # scikit-learn itself imports pandas where it is installed.
+    # scikit-learn itself imports pandas where it is installed, and torch some of these.
     loaded = run_python(
         "import sys, torch, sklearn.base; before = set(sys.modules); import skbert; "
-        "print(*{name.split('.')[0] for name in set(sys.modules) - before} & "
-        "{'transformers', 'huggingface_hub', 'pandas', 'polars', 'pyarrow', 'matplotlib'})"
+        f"print(*(set(sys.modules) - before) & {HEAVY})"
+    )
+    assert loaded.strip() == ""
+
+
+def test_first_vector_imports_nothing_heavy_beyond_transformers(tiny_bert: str):
+    loaded = run_python(
+        "import sys, sklearn.base; from transformers import AutoTokenizer, BertModel; "
+        "before = set(sys.modules); import skbert; "
+        f"skbert.BertEmbedder({tiny_bert!r}, device='cpu').fit_transform(['the cat']); "
+        f"print(*(set(sys.modules) - before) & {HEAVY})"
     )
     assert loaded.strip() == ""
 
@@ -192,3 +239,26 @@ def test_import_prints_nothing_and_changes_no_setting():
         "import sklearn.base; before = see(); import skbert; assert see() == before"
     )
     assert run_python(code) == ""
+
+
+def test_every_imported_package_is_declared():
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {
+        re.split(r"[\[<>=; ]", need)[0].replace("-", "_") for need in project["dependencies"]
+    }
+    of_module = {"sklearn": "scikit_learn"}
+    imported = {of_module.get(name, name) for name in packages_imported_by(Path(skbert.__file__))}
+    # matplotlib, of an extra, is imported after `import_optional` has asked for it.
+    assert imported - {"skbert", "matplotlib"} == declared
+
+
+def packages_imported_by(package: Path) -> set[str]:
+    found: set[str] = set()
+    for file in package.parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add(str(node.module).split(".")[0])
+    return found - set(sys.stdlib_module_names)

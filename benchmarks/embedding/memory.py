@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 from shared import data
+from shared.peers import computed_precisions
 from shared.process import MB, in_fresh_process, peak_mb, resident_mb
 from shared.report import print_table, print_verdict, summary_line
 
@@ -55,9 +56,12 @@ def embed_many(folder, n_texts):
 
 
 def measure_flat(options):
-    """Watch ten fits and fifty transforms in one process, with a cache and without."""
+    """Watch ten fits and fifty transforms in one process: each precision, cache or none."""
     results = {
-        name: in_fresh_process(embed_again_and_again, str(options.folder), with_cache)
+        f"{precision}, {name}": in_fresh_process(
+            embed_again_and_again, str(options.folder), precision, with_cache
+        )
+        for precision in computed_precisions()
         for name, with_cache in (("no cache", False), ("cache", True))
     }
     columns = {
@@ -73,7 +77,7 @@ def measure_flat(options):
     return results
 
 
-def embed_again_and_again(folder, with_cache):
+def embed_again_and_again(folder, precision, with_cache):
     """Do the work of the fresh process: other texts each time."""
     warnings.simplefilter("ignore", TruncationWarning)
     texts = data.mixed()
@@ -82,7 +86,8 @@ def embed_again_and_again(folder, with_cache):
     with tempfile.TemporaryDirectory() as place:
         cache = Path(place) / "cache.sqlite" if with_cache else None
         for _ in range(N_FITS):
-            embedder = BertEmbedder(folder, device="cpu", cache=cache).fit(texts[:1])
+            embedder = BertEmbedder(folder, device="cpu", precision=precision, cache=cache)
+            embedder.fit(texts[:1])
             for _ in range(TRANSFORMS_A_FIT):
                 embedder.transform(draw.sample(texts, N_TEXTS))
                 resident.append(resident_mb())

@@ -42,7 +42,7 @@ def measure(options):
     for name, (train, test) in sets.items():
         recipe = RECIPES[name]
         if options.quick:
-            recipe, train, test = {**recipe, "epochs": 1}, _few(train), _few(test)
+            recipe, train, test = {**recipe, "epochs": 1}, few(train), few(test)
         results[name] = _measure_set(train, test, recipe, options)
     print_scores(
         "Accuracy", TASK, results, **{name: f"{{{key}:.3f}}" for key, name in SIMPLE.items()}
@@ -53,7 +53,7 @@ def measure(options):
 summarize = partial(summarize_scores, task=TASK, **SIMPLE)
 
 
-def _few(part):
+def few(part):
     """Keep some texts, of some classes."""
     classes = sorted(set(part[1]))[:QUICK_CLASSES]
     kept = [entry for entry in zip(*part, strict=True) if entry[1] in classes][:QUICK_TEXTS]

@@ -30,7 +30,7 @@ class EmbeddingDisplay:
     points : ndarray, shape (n_texts, 2)
         Places on the map.
     labels : ndarray, shape (n_texts,), default=None
-        Classes, shown by colours and markers, or real numbers, shown by a scale of colours.
+        Classes, shown by colors and markers, or real numbers, shown by a scale of colors.
     axis_names : tuple of str, default=("", "")
         What the two axes are.
 
@@ -93,7 +93,7 @@ class EmbeddingDisplay:
         X : sequence of str, of length n_texts
             Texts, or what else the estimator reads.
         y : array-like, shape (n_texts,), default=None
-            Classes or numbers, shown by colours.
+            Classes or numbers, shown by colors.
         reducer : transformer, default=None
             Its `fit_transform` makes two features of the vectors, e.g. ``TSNE()``; by default
             the two first principal components. It is fitted.
@@ -145,7 +145,7 @@ class EmbeddingDisplay:
         vectors : array-like, shape (n_texts, n_features)
             The vectors; those of two features are drawn as they are.
         y : array-like, shape (n_texts,), default=None
-            Classes or numbers, shown by colours.
+            Classes or numbers, shown by colors.
         reducer : transformer, default=None
             Its `fit_transform` makes two features of the vectors, e.g. ``TSNE()``; by default
             the two first principal components. It is fitted.

@@ -148,6 +148,9 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         Number format of the computation; weights are always trained in float32. "auto" is
         float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
         for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
+    n_jobs : int, default=None
+        Worker processes for prediction, as joblib has it; None is one, but in
+        ``joblib.parallel_config``. For several GPUs, or a cluster of Dask or Ray.
     verbose : int, default=0
         1 shows a progress bar in `fit` and in prediction.
 
@@ -272,6 +275,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         batch_size: int | str = "auto",
         device: str = "auto",
         precision: str = "auto",
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         super().__init__(
@@ -308,6 +312,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
             batch_size=batch_size,
             device=device,
             precision=precision,
+            n_jobs=n_jobs,
             verbose=verbose,
         )
         self.label_texts = label_texts

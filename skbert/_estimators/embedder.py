@@ -218,10 +218,6 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         "missing": one_of("error", "empty", "zero"),
         "add_indicator": TRUE_OR_FALSE,
         "cache": Rule(_is_cache, "None, the path of a file, or an EmbeddingCache"),
-        "n_jobs": Rule(
-            lambda value: value is None or (is_integer(value) and value != 0),
-            "None, or an integer that is not 0",
-        ),
         "save_weights": one_of("auto", True, False),
     }
 
@@ -300,7 +296,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
 
         Returns
         -------
-        vectors : ndarray of float32, shape (n_texts, n_features_out_)
+        vectors : ndarray of float32, shape (n_texts, n_features)
             As `transform` gives them.
         """
         columns, vectors = self._fit(X)
@@ -398,13 +394,13 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         ----------
         X : sequence of str, frame, or array of shape (n_texts, n_columns)
             Texts: a list, tuple, array, or a pandas, polars or pyarrow column; or the columns that
-            `fit` had. No texts give no vectors, an array of shape (0, n_features_out_).
+            `fit` had. No texts give no vectors, an array of shape (0, n_features).
 
         Returns
         -------
-        vectors : ndarray of float32, shape (n_texts, n_features_out_)
+        vectors : ndarray of float32, shape (n_texts, n_features)
             One vector per text; those of several columns are concatenated. With ``pooling=None``, a
-            list of n_texts arrays of shape (n_tokens_i, n_features_out_), special tokens
+            list of n_texts arrays of shape (n_tokens_i, n_features), special tokens
             included, in the order that `inspect_tokens` gives.
 
         Warns
@@ -650,7 +646,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
 
         Returns
         -------
-        names : ndarray of object, shape (n_features_out_,)
+        names : ndarray of object, shape (n_features,)
             With ``pooling=None`` there are no names, and neither this method nor `set_output`.
 
         Raises

@@ -72,6 +72,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         batch_size: int | str = "auto",
         device: str = "auto",
         precision: str = "auto",
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         self.model = model
@@ -97,6 +98,7 @@ class FineTunedEstimator(CallbackSupportMixin, TrainedEstimator):
         self.batch_size = batch_size
         self.device = device
         self.precision = precision
+        self.n_jobs = n_jobs
         self.verbose = verbose
 
     def _fit_task(self, task: Task, fitted: Mapping[str, Any], data: Mapping[str, Any]) -> None:

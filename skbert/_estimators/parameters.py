@@ -43,6 +43,12 @@ def is_integer(value: Any, least: int | None = None) -> bool:
     return least is None or int(value) >= least
 
 
+N_JOBS = Rule(
+    lambda value: value is None or (is_integer(value) and value != 0),
+    "None, or an integer that is not 0",
+)
+
+
 A_STRING = Rule(lambda value: isinstance(value, str) and value != "", "a non-empty str")
 
 
@@ -86,6 +92,7 @@ SHARED_RULES: Mapping[str, Rule] = {
     "batch_size": whole_number(1, or_else="auto"),
     "device": A_STRING,
     "precision": one_of("auto", *PRECISIONS),
+    "n_jobs": N_JOBS,
     "verbose": Rule(
         lambda value: isinstance(value, bool) or is_integer(value, 0),
         "an integer of at least 0",

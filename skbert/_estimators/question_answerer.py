@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -101,6 +102,9 @@ class BertQuestionAnswerer(FineTunedEstimator):
         Number format of the computation; weights are always trained in float32. "auto" is
         float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
         for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
+    n_jobs : int, default=None
+        Worker processes for prediction, as joblib has it; None is one, but in
+        ``joblib.parallel_config``. For several GPUs, or a cluster of Dask or Ray.
     verbose : int, default=0
         1 shows a progress bar in `fit` and in prediction.
 
@@ -197,6 +201,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
         batch_size: int | str = "auto",
         device: str = "auto",
         precision: str = "auto",
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         super().__init__(
@@ -223,6 +228,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
             batch_size=batch_size,
             device=device,
             precision=precision,
+            n_jobs=n_jobs,
             verbose=verbose,
         )
         self.stride = stride
@@ -366,20 +372,25 @@ class BertQuestionAnswerer(FineTunedEstimator):
         return float(np.mean(values))
 
     def _find(self, pairs: Texts, n_best: int) -> list[Candidates]:
-        """Find the best spans of each question, chunk by chunk."""
-        encoder = self._loaded()
-        found: list[Candidates] = []
-        lost = []
+        """Find the best spans of each question."""
         with progress_bar(len(pairs), "question", self.verbose) as bar:
-            for encodings in encoded_questions(
-                encoder.tokenizer, pairs, self.max_length_, self.stride, encoder.device
-            ):
-                bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
-                lost.append(encodings.lost_tokens)
-                logits = self._run(encoder, encodings, bar.update)
-                found += candidates(logits, encodings, n_best, self.max_answer_length)
+            found, lost = zip(*self._computed(pairs, pairs.sizes, bar, n_best), strict=True)
         warn_of_truncation(np.concatenate(lost), self.max_length_, SHORTEN)
-        return found
+        return list(chain.from_iterable(found))
+
+    def _compute(
+        self, rows: Any, positions: NDArray[np.int64], bar: Any, *options: Any
+    ) -> Iterator[tuple[list[Candidates], NDArray[np.int64]]]:
+        """Find the best spans of questions, so many each, chunk by chunk."""
+        encoder = self._loaded()
+        (n_best,) = options
+        for encodings in encoded_questions(
+            encoder.tokenizer, rows, self.max_length_, self.stride, encoder.device
+        ):
+            bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
+            logits = self._run(encoder, encodings, bar.update)
+            found = candidates(logits, encodings, n_best, self.max_answer_length)
+            yield found, encodings.lost_tokens
 
     def _rows_to_tune_on(
         self, starts: NDArray[np.int64]

@@ -99,6 +99,7 @@ class TextEstimator(PooledHead):
         batch_size: int | str = "auto",
         device: str = "auto",
         precision: str = "auto",
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         super().__init__(
@@ -125,6 +126,7 @@ class TextEstimator(PooledHead):
             batch_size=batch_size,
             device=device,
             precision=precision,
+            n_jobs=n_jobs,
             verbose=verbose,
         )
         self.pooling = pooling

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -113,6 +113,9 @@ class BertTokenClassifier(ProbedHead):
         Number format of the computation; weights are always trained in float32. "auto" is
         float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
         for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
+    n_jobs : int, default=None
+        Worker processes for prediction, as joblib has it; None is one, but in
+        ``joblib.parallel_config``. For several GPUs, or a cluster of Dask or Ray.
     verbose : int, default=0
         1 shows a progress bar in `fit` and in prediction.
 
@@ -220,6 +223,7 @@ class BertTokenClassifier(ProbedHead):
         batch_size: int | str = "auto",
         device: str = "auto",
         precision: str = "auto",
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         super().__init__(
@@ -246,6 +250,7 @@ class BertTokenClassifier(ProbedHead):
             batch_size=batch_size,
             device=device,
             precision=precision,
+            n_jobs=n_jobs,
             verbose=verbose,
         )
         self.init = init
@@ -388,20 +393,23 @@ class BertTokenClassifier(ProbedHead):
         return find_scheme(self.classes_.tolist(), self.outside)
 
     def _probabilities(self, sentences: Sequence[Sequence[str]]) -> NDArray[np.object_]:
-        encoder = self._loaded()
-        logits = []
+        sizes = [sum(map(len, sentence)) + len(sentence) for sentence in sentences]
         with progress_bar(len(sentences), "sentence", self.verbose) as bar:
-            for encodings in encoded_words(
-                encoder.tokenizer, sentences, self.max_length_, encoder.device
-            ):
-                bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
-                of_pieces = self._run(encoder, encodings, bar.update)
-                logits.append(of_pieces[encodings.first_pieces])
+            logits = self._computed(sentences, sizes, bar)
         of_words = softmax(np.concatenate(logits).astype(np.float64), axis=1)
         if self._columns is not None:
             of_words = of_words[:, self._columns]
         bounds = cumulative([len(sentence) for sentence in sentences])
         return split_sentences(of_words, bounds)
+
+    def _compute(
+        self, rows: Any, positions: NDArray[np.int64], bar: Any, *options: Any
+    ) -> Iterator[NDArray[np.float32]]:
+        """Compute the logits of the words of sentences, chunk by chunk."""
+        encoder = self._loaded()
+        for encodings in encoded_words(encoder.tokenizer, rows, self.max_length_, encoder.device):
+            bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
+            yield self._run(encoder, encodings, bar.update)[encodings.first_pieces]
 
     def _entities(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,7 +17,9 @@ from skbert._exceptions import CheckpointError, InputError, ParameterError
 from skbert._inference.chunks import Reading, encoded_texts
 from skbert._inference.loop import Logits, Progress, start_batches
 from skbert._inference.pooling import every_token
+from skbert._inference.prediction import predict_in_workers
 from skbert._inference.progress import progress_bar
+from skbert._inference.workers import are_workers_asked
 from skbert._models.checkpoint import find_checkpoint
 from skbert._models.checks import check_labels
 from skbert._models.device import float_dtype
@@ -190,16 +193,36 @@ class TrainedEstimator(BertEstimator):
         check_is_fitted(self)
         self._check_params()
         texts = self._check_X(X, reset=False)
-        encoder = self._loaded()
-        reading = self._reading()
-        logits, lost = [], []
-        with progress_bar(len(texts) * reading.n_texts_a_row, "text", self.verbose) as bar:
-            for encodings in encoded_texts(encoder.tokenizer, texts, reading, encoder.device):
-                bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
-                lost.append(encodings.lost_tokens)
-                logits.append(self._run(encoder, encodings, bar.update))
+        with progress_bar(len(texts) * self._reading().n_texts_a_row, "text", self.verbose) as bar:
+            logits, lost = zip(*self._computed(texts, texts.sizes, bar), strict=True)
         warn_of_truncation(np.concatenate(lost), self.max_length_, SHORTEN)
         return np.concatenate(logits)
+
+    def _computed(self, rows: Any, sizes: Sequence[int], bar: Any, *options: Any) -> list[Any]:
+        """Compute rows chunk by chunk, here or in workers; the parts are in the rows' order."""
+        if are_workers_asked(self.n_jobs):
+            return predict_in_workers(self, rows, sizes, bar, *options)
+        return list(self._compute(rows, np.arange(len(sizes)), bar, *options))
+
+    def _compute(
+        self, rows: Any, positions: NDArray[np.int64], bar: Any, *options: Any
+    ) -> Iterator[Any]:
+        """Compute what the head gives of rows, and what was cut off, chunk by chunk.
+
+        An error names a row by its number in ``positions``.
+        """
+        encoder = self._loaded()
+        for encodings in encoded_texts(
+            encoder.tokenizer, rows, self._reading(), encoder.device, positions
+        ):
+            bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
+            yield self._run(encoder, encodings, bar.update), encodings.lost_tokens
+
+    def _for_workers(self) -> Self:
+        """Return what workers predict with; one with a GPU must not choose another precision."""
+        _, dtype = self._placement()
+        precision = str(dtype).removeprefix("torch.")
+        return copy.copy(self).set_params(precision=precision, n_jobs=None, verbose=0)
 
     def _reading(self) -> Reading:
         """Return how texts are read."""

@@ -14,23 +14,20 @@ from skbert._inference.loop import HiddenStates
 from skbert._models.checkpoint import Checkpoint
 from skbert._models.state import ModelState
 
-_TYPES = (
+_PUBLIC = (
     BertClassifier,
     BertEmbedder,
     BertQuestionAnswerer,
     BertRegressor,
     BertTokenClassifier,
-    Checkpoint,
-    Components,
     EmbeddingCache,
-    HiddenStates,
-    ModelState,
-    NumberColumns,
 )
+_PRIVATE = (Checkpoint, Components, HiddenStates, ModelState, NumberColumns)
 #: Names of the types that a saved estimator of skbert holds: pass them as ``trusted`` to skops,
 #: as ``skops_trusted_types`` to mlflow. The path of a cache is one of pathlib's.
 SKOPS_TRUSTED_TYPES = [
-    *(f"{kind.__module__}.{kind.__qualname__}" for kind in _TYPES),
+    *(f"skbert.{kind.__name__}" for kind in _PUBLIC),
+    *(f"{kind.__module__}.{kind.__qualname__}" for kind in _PRIVATE),
     "pathlib.PosixPath",
     "pathlib.WindowsPath",
 ]

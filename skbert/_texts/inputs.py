@@ -42,6 +42,15 @@ class Texts:
         """Return whether each row holds two texts."""
         return self.second is not None
 
+    @property
+    def sizes(self) -> list[int]:
+        """Return the characters of each row."""
+        if self.second is None:
+            return list(map(len, self.first))
+        return [
+            len(first) + len(second) for first, second in zip(self.first, self.second, strict=True)
+        ]
+
     def apart(self) -> Texts:
         """Return the texts of pairs as single ones, the two of a pair behind each other."""
         assert self.second is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import doctest
-import importlib
 import inspect
 import re
 
@@ -62,15 +61,17 @@ def test_has_the_form_of_a_display(cls):
 
 @pytest.mark.minilm
 @pytest.mark.usefixtures("minilm")
-@pytest.mark.parametrize("name", ["attention", "embedding", "token_importance", "training_curve"])
+@pytest.mark.parametrize("name", display.__all__)
 def test_docstring_examples(name):
     matplotlib = pytest.importorskip("matplotlib")
     pytest.importorskip("captum")
-    module = importlib.import_module(f"skbert._display.{name}")
     report: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     with matplotlib.rc_context({"backend": "agg"}):
-        for test in doctest.DocTestFinder(exclude_empty=True).find(module):
+        # module=False: methods lie in another module than the one that their class names.
+        for test in doctest.DocTestFinder(exclude_empty=True).find(
+            getattr(display, name), module=False
+        ):
             runner.run(test, out=report.append)
     assert runner.tries > 0
     assert not report, "".join(report)

@@ -1,22 +1,19 @@
-"""Texts in shards: cut evenly, computed by worker processes or a Dask cluster, nothing lost."""
+"""Texts in shards: cut evenly, computed by worker processes, nothing lost.
+
+Real clusters are in tests/engines.
+"""
 
 from __future__ import annotations
 
-import os
 import pickle
 import shutil
-import signal
 from dataclasses import replace
-from importlib import import_module
 
 import joblib
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from joblib.parallel import ThreadingBackend
 
 from skbert import (
     BertEmbedder,
@@ -27,8 +24,10 @@ from skbert import (
 )
 from skbert._estimators import embedder as _embedder
 from skbert._inference import workers as _workers
+from skbert._inference.progress import progress_bar
 from skbert._inference.workers import are_workers_asked, cut, embed_in_workers, shard_devices
 from skbert._models import shared as _shared_encoders
+from skbert._texts.distinct import Embedded
 from tests.cache.test_cache import LONG, many_texts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -38,19 +37,19 @@ class TestCutting:
     @pytest.mark.parametrize("n_shards", [1, 2, 3, 7, 100])
     def test_every_text_once_in_order(self, n_shards):
         texts = many_texts(40)
-        shards = cut(texts, n_shards)
+        shards = cut(list(map(len, texts)), n_shards)
         assert len(shards) <= n_shards
         assert [text for part in shards for text in texts[part]] == texts
         assert all(part.start < part.stop for part in shards)
 
     def test_about_equally_many_characters(self):
         texts = ["a" * 10] * 50 + ["b" * 100] * 50
-        sizes = [sum(map(len, texts[part])) for part in cut(texts, 5)]
+        sizes = [sum(map(len, texts[part])) for part in cut(list(map(len, texts)), 5)]
         assert len(sizes) == 5
         assert max(sizes) - min(sizes) <= 210
 
     def test_empty_texts(self):
-        assert [part.stop - part.start for part in cut([""] * 8, 4)] == [2, 2, 2, 2]
+        assert [part.stop - part.start for part in cut([0] * 8, 4)] == [2, 2, 2, 2]
 
 
 class TestDevices:
@@ -72,9 +71,15 @@ class TestDevices:
             def __init__(self, n_jobs, **options):
                 calls.append(n_jobs)
 
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *error):
+                pass
+
             def __call__(self, tasks):
-                for _, (job, texts, positions, _), _ in tasks:
-                    calls.append((job.device, len(texts), positions.tolist()))
+                for _, (_, device, (texts, positions, _)), _ in tasks:
+                    calls.append((device, len(texts), positions.tolist()))
                 return []
 
         monkeypatch.setattr(_workers.joblib, "Parallel", Parallel)
@@ -95,6 +100,87 @@ class TestWhenAsked:
             assert not are_workers_asked(1)
         with joblib.parallel_config(backend="sequential"):
             assert not are_workers_asked(2)
+
+    def test_a_cluster_is_asked_by_name_alone(self, cluster):
+        assert are_workers_asked(None)
+        assert are_workers_asked(2)
+        assert not are_workers_asked(1)
+
+    def test_a_cluster_is_not_asked_where_joblib_is_told_one_job(self, cluster):
+        with joblib.parallel_config(backend="late", n_jobs=1):
+            assert not are_workers_asked(None)
+            assert are_workers_asked(2)
+
+
+class LateBackend(ThreadingBackend):
+    """Like Ray's: derived from one of joblib's own; its size is unknown before it starts."""
+
+    is_started = False
+    supports_return_generator = False
+
+    def configure(self, n_jobs=1, parallel=None, **options):
+        self.is_started = True
+        return super().configure(2 if n_jobs == -1 else n_jobs, parallel, **options)
+
+    def effective_n_jobs(self, n_jobs):
+        if not self.is_started:
+            raise RuntimeError("not started yet")
+        return 2 if n_jobs == -1 else super().effective_n_jobs(n_jobs)
+
+
+@pytest.fixture
+def cluster():
+    joblib.register_parallel_backend("late", LateBackend)
+    with joblib.parallel_config(backend="late"):
+        yield
+    del joblib.parallel.BACKENDS["late"]
+
+
+class TestClusters:
+    """Of a backend that is none of joblib's own, whatever it is derived from."""
+
+    def test_its_size_is_asked_when_it_has_started(self, cluster, tiny_bert):
+        X = many_texts(40)
+        with joblib.parallel_config(backend="sequential"):
+            expected = BertEmbedder(tiny_bert).fit_transform(X)
+        assert_same(BertEmbedder(tiny_bert).fit_transform(X), expected)
+
+    def test_its_workers_choose_their_devices(self, cluster, monkeypatch):
+        """They are not pinned to the GPUs of the process that asks."""
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+        devices = []
+
+        class Job:
+            device = "auto"
+
+            def on(self, device):
+                devices.append(device)
+                return self
+
+            def compute(self, texts, positions, first_row):
+                return Embedded(np.arange(len(texts)), None, None)
+
+        bar = progress_bar(6, "text", 0)
+        list(embed_in_workers(Job(), ["a"] * 6, np.arange(6), bar, None))
+        assert devices == ["auto"] * 6
+
+    def test_it_gives_results_in_rounds(self, cluster, tiny_bert, tmp_path, monkeypatch):
+        """So there is progress, and a cache is written before the end."""
+        sizes, write = [], _embedder.store
+
+        def count_too(path, keys, part, **options):
+            sizes.append((len(part.rows), len(EmbeddingCache(path))))
+            write(path, keys, part, **options)
+
+        monkeypatch.setattr(_embedder, "store", count_too)
+        BertEmbedder(tiny_bert, cache=tmp_path / "c.sqlite").fit_transform(many_texts(80))
+        assert len(sizes) == 8
+        computed, written = [], []
+        for n_rows, n_written in sizes:
+            written.append(n_written == sum(computed))
+            computed.append(n_rows)
+        assert all(written)
 
 
 def assert_same(found, expected):
@@ -189,7 +275,7 @@ class TestJob:
 
         monkeypatch.setattr(_workers, "load_same", load_as_on_a_gpu)
         for first in (0, 1, 2):
-            _workers._embed_shard(job, ["a"], np.array([first]), first)
+            job.compute(["a"], np.array([first]), first)
         assert len(loads) == 1
 
     def test_other_tokenizer_on_a_worker_is_noticed(self, job):
@@ -202,67 +288,3 @@ class TestJob:
         job = embedder._job(embedder._loaded(), embedder._settings())
         assert job.precision == "bfloat16"
         assert job.load().dtype == torch.bfloat16
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    distributed = pytest.importorskip("distributed")
-    import dask
-
-    place = {"temporary-directory": str(tmp_path_factory.mktemp("dask"))}
-    with (
-        dask.config.set(place),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        client.wait_for_workers(2, timeout=60)
-        yield client
-
-
-class TestDask:
-    """A real cluster: two worker processes on this machine."""
-
-    def test_same_as_one_process(self, client, tiny_bert, tmp_path):
-        X = many_texts(80)
-        expected = BertEmbedder(tiny_bert).fit_transform(X)
-        cache = EmbeddingCache(tmp_path / "cache.sqlite")
-        embedder = BertEmbedder(tiny_bert, cache=cache).fit(X)
-        with joblib.parallel_config(backend="dask"):
-            assert_same(embedder.transform(X), expected)
-            assert_same(embedder.transform(X), expected)
-        assert cache.info()["misses"] == len(X)
-        held = client.run(lambda: len(import_module("skbert._models.shared")._HELD))
-        assert list(held.values()) == [1, 1]  # both worked, and each holds the weights once
-
-    def test_killed_worker_loses_nothing(self, client, tiny_bert, tmp_path, monkeypatch):
-        X = many_texts(200, seed=1)
-        expected = BertEmbedder(tiny_bert).fit_transform(X)
-        pids = list(client.run(os.getpid).values())
-        write, killed = _embedder.store, []
-
-        def kill_a_worker_first(*args, **options):
-            if not killed:
-                killed.append(pids[0])
-                os.kill(pids[0], signal.SIGKILL)
-            write(*args, **options)
-
-        monkeypatch.setattr(_embedder, "store", kill_a_worker_first)
-        cache = EmbeddingCache(tmp_path / "cache.sqlite")
-        with joblib.parallel_config(backend="dask"):
-            found = BertEmbedder(tiny_bert, cache=cache).fit_transform(X)
-        assert_same(found, expected)
-        assert killed
-        assert pids[0] not in client.run(os.getpid).values()
-
-    def test_grid_search_whose_fits_ask_for_the_same_cluster(self, client, tiny_bert):
-        """Tasks that wait for tasks of their own must not wait for ever."""
-        X = many_texts(24)
-        y = np.arange(len(X)) % 2
-        pipeline = make_pipeline(BertEmbedder(tiny_bert), LogisticRegression())
-        search = GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1]}, cv=2)
-        expected = clone(search).fit(X, y).cv_results_["mean_test_score"]
-        with joblib.parallel_config(backend="dask"):
-            found = search.fit(X, y).cv_results_["mean_test_score"]
-        np.testing.assert_allclose(found, expected)

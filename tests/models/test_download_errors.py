@@ -40,11 +40,11 @@ def caused_by(cause: Exception) -> Exception:
         ),
         (PermissionError("no"), r"no permission to write the hub's cache.*HF_HOME"),
         (OSError(errno.EROFS, "no", "/hub"), r"no permission to write /hub\..*HF_HOME"),
-        (OSError(errno.ENOSPC, "no", "/hub"), r"the disk of /hub is full.*HF_HOME"),
-        (OSError(errno.EDQUOT, "no"), r"the disk of the hub's cache is full.*HF_HOME"),
+        (OSError(errno.ENOSPC, "no", "/hub"), r"The disk of /hub is full.*HF_HOME"),
+        (OSError(errno.EDQUOT, "no"), r"The disk of the hub's cache is full.*HF_HOME"),
         (RuntimeError("xet: No space left on device (os error 28)"), r"is full.*HF_HOME"),
-        (ConnectionError("no route"), r"the hub cannot be reached: no route"),
-        (RuntimeError("strange"), r"the download failed: strange"),
+        (ConnectionError("no route"), r"The hub cannot be reached: no route"),
+        (RuntimeError("strange"), r"The download failed: strange"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -52,9 +52,10 @@ def caused_by(cause: Exception) -> Exception:
 def test_says_what_happened(monkeypatch, cause, words, wrap):
     hub_answers(monkeypatch, wrap(cause))
     if wrap is caused_by and "download failed" in words:
-        words = "the hub cannot be reached: strange"  # it was the hub's own error
+        words = "The hub cannot be reached: strange"  # it was the hub's own error
     with pytest.raises(CheckpointNotFoundError, match=words) as caught:
         BertEmbedder("org/model").fit(["a"])
     assert "--local-dir" in str(caught.value)
     if "HTTP" in words or "HF_HOME" in words:
         assert "cannot be reached" not in str(caught.value)
+        assert "spelling" not in str(caught.value)  # the hub knows the name

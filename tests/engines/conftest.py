@@ -1,0 +1,115 @@
+"""What each engine is to compute, and what this process gives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from skbert import BertClassifier, BertEmbedder, BertQuestionAnswerer, BertTokenClassifier
+from tests.cache.test_cache import many_texts
+
+
+class Fitted(NamedTuple):
+    """Fitted estimators, what each reads, and its method."""
+
+    estimator: Any
+    X: Any
+    method: str
+
+
+@pytest.fixture(scope="session")
+def fitted(tiny_bert: str) -> dict[str, Fitted]:
+    """One of each kind, trained a little."""
+    texts = many_texts(40, seed=3)
+    short = {"min_steps": 2, "max_epochs": 1, "random_state": 0}
+    y = np.arange(40) % 2
+    sentences = [text.split() for text in texts]
+    labels = [[("B-X", "O")[len(word) % 2] for word in words] for words in sentences]
+    pairs = [("where ?", text + " .") for text in texts]
+    answers = [text.split()[0] for text in texts]
+    pipeline = make_pipeline(BertEmbedder(tiny_bert), LogisticRegression())
+    return {
+        "pipeline": Fitted(pipeline.fit(texts, y), texts, "predict_proba"),
+        "classifier": Fitted(
+            BertClassifier(tiny_bert, **short).fit(texts, y), texts, "predict_proba"
+        ),
+        "tagger": Fitted(
+            BertTokenClassifier(tiny_bert, **short).fit(sentences, labels), sentences, "predict"
+        ),
+        "reader": Fitted(
+            BertQuestionAnswerer(tiny_bert, max_length=48, stride=8, **short).fit(pairs, answers),
+            pairs,
+            "predict",
+        ),
+    }
+
+
+KINDS = ("pipeline", "classifier", "tagger", "reader")
+
+
+def assert_equal(found: Any, expected: Any) -> None:
+    """Numbers up to rounding, labels and answers exactly."""
+    if np.asarray(expected).dtype == object:
+        assert list(found) == list(expected)
+    else:
+        np.testing.assert_allclose(np.asarray(found), expected, atol=1e-5)
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path) -> Callable[[str], float]:
+    """Run a script that computes for minutes; send Ctrl-C as it begins; give seconds to its end."""
+
+    def run(script: str) -> float:
+        file = tmp_path / "script.py"
+        file.write_text(script)
+        log = tmp_path / "log"
+        root = Path(__file__).parents[2]
+        with log.open("w") as stream:
+            process = subprocess.Popen(
+                [sys.executable, str(file)],
+                stdout=stream,
+                stderr=stream,
+                cwd=root,
+                env=os.environ | {"PYSPARK_PYTHON": sys.executable},
+            )
+        try:
+            deadline = time.monotonic() + 90
+            while "COMPUTING" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            begin = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=40)
+        finally:
+            if process.poll() is None:
+                process.kill()
+        assert "KeyboardInterrupt" in log.read_text()
+        assert "FINISHED" not in log.read_text()
+        return time.monotonic() - begin
+
+    return run
+
+
+# More texts than could be computed before a test's patience ends.
+ENDLESS = """
+import threading, time
+from pathlib import Path
+from skbert import BertEmbedder
+
+texts = [f"the cat sat on the mat {{number}} ." for number in range(400_000)]
+embedder = BertEmbedder({model!r}).fit(texts[:1])
+if __name__ == "__main__":  # not in processes that are spawned
+    threading.Timer({seconds}, lambda: print("COMPUTING", flush=True)).start()
+"""

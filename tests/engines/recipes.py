@@ -1,0 +1,32 @@
+"""The recipes of docs/scaling.md, run from the page's own text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from skbert import BertEmbedder
+
+PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
+BLOCK = re.compile(r"<!-- not run: .*?make test-engines.*? -->\n```python\n(.*?)^```$", re.M | re.S)
+
+
+def recipe(word: str, **names: Any) -> dict[str, Any]:
+    """Run the one recipe that has a word in it, and give what it has made.
+
+    ``names`` stand for what the page's reader has: tables, a classifier, `BertEmbedder`. What a
+    recipe would make for a cluster elsewhere (``client = ...``) is not made where it is given.
+    """
+    page = PAGE.read_text(encoding="utf-8")
+    (code,) = [block[1] for block in BLOCK.finditer(page) if word in block[1]]
+    kept = [line for line in code.splitlines() if line.partition(" = ")[0] not in names]
+    exec(compile("\n".join(kept), f"{PAGE.name}: {word}", "exec"), names)
+    return names
+
+
+def of_tiny(model: str) -> Callable[[], BertEmbedder]:
+    """`BertEmbedder` of the pages, with the tests' model as its default."""
+    return partial(BertEmbedder, model)
