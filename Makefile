@@ -28,6 +28,8 @@ check: $(VENV)/.test
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(PY) docs/check_docstrings.py
+	$(PY) docs/check_prose.py
+	$(VENV)/bin/codespell
 
 # Runs the gallery's scripts. Without them, while you write: make docs SPHINX='-D plot_gallery=0'
 docs: $(VENV)/.docs

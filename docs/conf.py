@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import figures
 import inventory
+import name_links
 
 import skbert
 
@@ -24,6 +25,8 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
@@ -33,6 +36,10 @@ templates_path = ["_templates"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 default_role = "obj"  # `BertEmbedder` in a docstring is a link
+
+smartquotes = False  # straight quotes can be copied into code
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 autosummary_generate = True
 maximum_signature_line_length = 80
@@ -61,6 +68,7 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "skbert"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["skbert.css"]
 html_copy_source = False
 html_show_sourcelink = False
@@ -68,7 +76,10 @@ html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
+    "navbar_start": ["navbar-logo", "version"],
     "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 7,  # all: none is hidden in a menu
+    "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo-dark.svg"},
     "footer_end": [],
 }
 html_sidebars = {"index": [], "install": [], "quickstart": [], "benchmarks": [], "migration": []}
@@ -85,3 +96,4 @@ def setup(app: Any) -> None:
     """Draw the pages' pictures before the pages are read."""
     app.connect("builder-inited", lambda app: figures.draw_all(Path(app.srcdir) / "generated"))
     app.connect("autodoc-skip-member", leave_out)
+    app.connect("doctree-read", name_links.add)

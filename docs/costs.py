@@ -10,9 +10,12 @@ import json
 import re
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import blocks
 
 DOCS = Path(__file__).parent
 FIGURES, PAGE = DOCS / "costs.json", DOCS / "scale.md"
@@ -38,7 +41,7 @@ def speed_table(figures: dict[str, Any]) -> str:
     """Return hours and money for each precision."""
     heads = [f"{cores:,} core{'s' * (cores > 1)}" for cores in CORES]
     lines = [
-        "| precision | tokens/s a core | core hours | " + " | ".join(heads) + " | money |",
+        "| precision | tokens/s per core | core hours | " + " | ".join(heads) + " | money |",
         "| --- |" + " --- |" * (len(CORES) + 3),
     ]
     for precision in PRECISIONS:
@@ -53,7 +56,7 @@ def speed_table(figures: dict[str, Any]) -> str:
 def disk_table(figures: dict[str, Any]) -> str:
     """Return the disk that vectors take."""
     share = figures["bytes_in_parquet"] / (4 * FEATURES)
-    lines = ["| what | bytes a text | a billion | a month |", "| --- | --- | --- | --- |"]
+    lines = ["| what | bytes per text | a billion texts | per month |", "| --- | --- | --- | --- |"]
     for what, n_bytes in (
         (f"{FEATURES} float32 in memory", 4 * FEATURES),
         (f"... in the Parquet of embed_files ({share:.0%})", figures["bytes_in_parquet"]),
@@ -75,13 +78,9 @@ def machine(figures: dict[str, Any]) -> str:
 
 def page(figures: dict[str, Any]) -> str:
     """Return the page with its tables computed."""
-    text = PAGE.read_text(encoding="utf-8")
     parts = {"machine": machine, "speed": speed_table, "disk": disk_table}
-    for name, written in parts.items():
-        begin, end = f"<!-- {name}: python docs/costs.py -->\n", "<!-- end -->"
-        pattern = re.escape(begin) + ".*?" + re.escape(end)
-        text = re.sub(pattern, f"{begin}\n{written(figures)}\n\n{end}", text, flags=re.DOTALL)
-    return text
+    functions = {name: partial(write, figures) for name, write in parts.items()}
+    return blocks.fill(PAGE.read_text(encoding="utf-8"), "costs.py", functions)
 
 
 def _time(hours: float) -> str:

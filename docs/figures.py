@@ -1,7 +1,6 @@
 """The pictures of the pages, drawn from the model and from benchmarks/results.json.
 
-conf.py calls `draw_all` at each build. `python docs/figures.py` draws the one picture that is
-committed, that of the README.
+conf.py calls `draw_all` at each build.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ LINES = [(BLUE, "o"), ("#c8752d", "s"), ("#777777", "^"), ("#5f8f4e", "d")]  # c
 PAIR = ("The bank raised its rates.", "Unbelievably high!")
 SENTENCE = "The bank raised its rates."
 STYLE = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
-# Letters as letters and the same names at each run: small files whose changes can be read.
-README_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "skbert"}
 
 TEXTS = [
     "I lost my card",
@@ -49,41 +46,20 @@ def read_results() -> dict[str, Any]:
     return results
 
 
-def read_speeds() -> dict[str, float]:
-    """Texts a second of each contender."""
-    contenders = read_results()["speed"]["mixed"]["contenders"]
-    # Batches of 32 are the pipeline's slower choice, and its means are wrong then.
-    return {
-        name.replace(", batch 1", "").replace(", 32 in input order", ""): one["texts_per_second"]
-        for name, one in contenders.items()
-        if name != "pipeline, batch 32"
-    }
-
-
-def draw_speed() -> plt.Figure:
-    """Draw texts a second of skbert and its peers."""
-    speeds = dict(sorted(read_speeds().items(), key=lambda item: item[1]))
-    figure, ax = plt.subplots(figsize=(7.5, 2.8), layout="constrained")
-    colours = [BLUE if name.startswith("skbert") else GREY for name in speeds]
-    bars = ax.barh(list(speeds), list(speeds.values()), color=colours)
-    ax.bar_label(bars, fmt="%.0f", padding=4)
-    ax.set_xlabel("texts a second (1,200 texts of mixed length, MiniLM, two cores)")
-    ax.margins(x=0.1)
-    return figure
-
-
 def draw_growth() -> plt.Figure:
-    """Draw texts a second as the texts become more, and tokens a second as they become longer."""
+    """Draw texts per second as texts become more, and tokens per second as they become longer."""
     growth = read_results()["growth"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     draw_lines(left, growth["number"])
-    left.set(xlabel="texts, of about eleven tokens", ylabel="texts a second")
+    left.set(xlabel="texts, of about eleven tokens each", ylabel="texts per second")
+    left.set_title("More texts", fontsize=11, loc="left")
     by_length = {
         size: {name: speed * int(size) for name, speed in found.items()}
         for size, found in growth["length"].items()
     }
     draw_lines(right, by_length)
-    right.set(xlabel="tokens a text", ylabel="tokens a second")
+    right.set(xlabel="tokens per text", ylabel="tokens per second")
+    right.set_title("Longer texts", fontsize=11, loc="left")
     right.legend(frameon=False, loc="lower right")
     return figure
 
@@ -100,7 +76,7 @@ def draw_lines(ax: plt.Axes, sizes: dict[str, dict[str, float]]) -> None:
 
 
 def draw_similarity() -> plt.Figure:
-    """Draw how alike the vectors of nine texts are, on three topics that the model was not told."""
+    """Draw how similar the vectors of nine texts on three topics are."""
     vectors = BertEmbedder(normalize=True).fit_transform(TEXTS)
     cosines = vectors @ vectors.T
     figure, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
@@ -206,15 +182,16 @@ def draw_pooling() -> plt.Figure:
         2, 1, figsize=(8.5, 4.6), height_ratios=[len(tokens), 3], layout="constrained"
     )
     draw_vectors(upper, vectors, tokens)
-    upper.set_title("One vector a token: BertEmbedder(pooling=None)", fontsize=11, loc="left")
+    upper.set_title("One vector per token: BertEmbedder(pooling=None)", fontsize=11, loc="left")
     upper.set_xlabel("")
     draw_vectors(lower, np.array(pooled), poolings)
-    lower.set_title('One vector a text: BertEmbedder(pooling="mean"), ...', fontsize=11, loc="left")
+    lower.set_title(
+        'One vector per text: BertEmbedder(pooling="mean"), ...', fontsize=11, loc="left"
+    )
     return figure
 
 
 FIGURES: dict[str, Callable[[], plt.Figure]] = {
-    "speed": draw_speed,
     "growth": draw_growth,
     "similarity": draw_similarity,
     "tokens": draw_tokens,
@@ -231,18 +208,7 @@ def draw_all(folder: Path) -> None:
             save(draw(), folder / f"{name}.png")
 
 
-def draw_for_readme(file: Path = ROOT / "docs" / "images" / "speed.svg") -> None:
-    """Draw the bars of the README, without a date, so that equal figures give equal files."""
-    file.parent.mkdir(exist_ok=True)
-    with plt.rc_context(STYLE | README_STYLE):
-        save(draw_speed(), file, metadata={"Date": None})
-
-
 def save(figure: plt.Figure, file: Path, **options: Any) -> None:
     """Write one picture and forget it."""
     figure.savefig(file, dpi=130, facecolor="white", **options)
     plt.close(figure)
-
-
-if __name__ == "__main__":
-    draw_for_readme()

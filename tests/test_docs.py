@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -20,19 +19,20 @@ PAGES = sorted(DOCS.glob("*.md"))
 WITH_SESSIONS = [page for page in PAGES if sessions(page)]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#[^)]*)?\)")
 MADE_BY_THE_BUILD = ("generated/", "auto_examples/")
+# Figures of another kind: docs/changelog.md tells versions, docs/scale.md has its own script.
+WITHOUT_MEASURED = ("changelog",)
 
 
 def load(script: str) -> ModuleType:
+    """A script of docs/, which may import those beside it."""
+    if str(DOCS) not in sys.path:
+        sys.path.append(str(DOCS))
     spec = importlib.util.spec_from_file_location(script, DOCS / f"{script}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def results() -> Any:
-    return json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.minilm
@@ -51,6 +51,12 @@ def test_every_block_is_run_or_says_why_not(page: Path) -> None:
     assert all(session.examples for session in sessions(page)), (
         "write >>> before each statement, or <!-- not run: the reason --> above the block"
     )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_has_at_most_80_columns(page: Path) -> None:
+    blocks = re.findall(r"^```\w+\n(.*?)^```$", page.read_text(encoding="utf-8"), FLAGS)
+    assert not [line for block in blocks for line in block.splitlines() if len(line) > 80]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -82,30 +88,55 @@ def test_every_public_name_has_a_page() -> None:
     assert sorted(listed) == sorted(expected)
 
 
-@pytest.mark.parametrize(
-    ("row", "task"), [("BANKING77", "BANKING77"), ("does the", "question-sentence pairs")]
+MEASURED = load("measured")
+FLAGS = re.MULTILINE | re.DOTALL
+# A figure that was measured: a time, a share, a factor, a score. Not one in code.
+FIGURE = re.compile(
+    r"\b\d+\.\d+ times\b|\b\d+(?:\.\d+)? (?:seconds|ms\b|MB(?!\))|points|texts (?:per|a) second)"
+    r"|(?<![\w.])[01]\.\d{2,}\b(?!\.\d| \$)|\d\.\d %"
 )
-def test_measured_accuracies_are_those_of_the_results(row: str, task: str) -> None:
-    page = (DOCS / "choose.md").read_text(encoding="utf-8")
-    cells = re.search(rf"^\| {row}.*?\| (.+) \|$", page, re.MULTILINE)
-    assert cells is not None
-    of_task = results()["fine-tuning-quality"][task]
-    tuned = of_task["BertClassifier"]
-    mean = sum(tuned) / len(tuned)
-    assert cells[1].split(" | ") == [
-        str(of_task["n_train"]),
-        f"{of_task['frozen']:.3f}",
-        f"{mean:.3f} ({min(tuned):.3f} to {max(tuned):.3f})",
-        f"{of_task['tfidf']:.3f}",
-    ]
+CODE = re.compile(r"^```.*?^```$|`[^`\n]+`|\]\([^)]*\)", FLAGS)
 
 
-def test_the_picture_of_the_readme_shows_the_results() -> None:
-    drawn = (DOCS / "images" / "speed.svg").read_text(encoding="utf-8")
-    labels = re.findall(r"<text [^>]*>([^<]+)</text>", drawn)
-    for contender, speed in load("figures").read_speeds().items():
-        assert contender in labels, "run: python docs/figures.py"
-        assert f"{speed:.0f}" in labels, "run: python docs/figures.py"
+@pytest.mark.parametrize("page", MEASURED.PAGES, ids=lambda page: page.stem)
+def test_measured_figures_are_those_of_the_results(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert MEASURED.filled(page) == text, "run: python docs/measured.py"
+
+
+def test_every_block_of_figures_is_used_and_known() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in MEASURED.PAGES)
+    assert set(re.findall(r"<!-- ([\w-]+): python docs/measured\.py -->", text)) == set(
+        MEASURED.BLOCKS
+    )
+
+
+@pytest.mark.parametrize("page", MEASURED.PAGES, ids=lambda page: page.stem)
+def test_no_measured_figure_is_written_by_hand(page: Path) -> None:
+    if page.stem in WITHOUT_MEASURED:
+        return
+    prose = CODE.sub("", load("blocks").without_blocks(page.read_text(encoding="utf-8")))
+    assert not [match[0] for match in FIGURE.finditer(prose)], "a block of docs/measured.py"
+
+
+def test_claims_are_computed_from_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = MEASURED.results()
+    changed["cpu-peers"]["contenders"]["skbert, float32"]["times_st"] = 9.87
+    changed["accuracy"]["BANKING77, 10 a class"]["unset"]["score"][0] = 12.3
+    monkeypatch.setattr(MEASURED, "results", lambda: changed)
+    assert "9.9 times as fast" in MEASURED.claims()
+    assert "accuracy of 12.3 %" in MEASURED.claims()
+
+
+def test_pictures_show_the_results() -> None:
+    for name, svg in load("picture").drawn().items():
+        assert (DOCS / "_static" / name).read_text(encoding="utf-8") == svg, (
+            "run: python docs/picture.py"
+        )
+    for name, speed in MEASURED.speeds(MEASURED.results()["cpu-peers"]).items():
+        drawn = (DOCS / "_static" / "overview.svg").read_text(encoding="utf-8")
+        assert f">{name}</text>" in drawn
+        assert f">{speed:,.0f}</text>" in drawn
 
 
 def test_docstrings_of_every_public_name_are_checked() -> None:

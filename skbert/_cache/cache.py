@@ -17,7 +17,7 @@ USUAL_NAME = "embeddings.sqlite"
 
 
 class EmbeddingCache:
-    """Vectors on disk, one entry a text: what was embedded once is not computed again.
+    """Cache of vectors on disk, with one entry per text.
 
     Pass it, or just its path, as ``cache`` of a `BertEmbedder`. The folds of a cross-validation,
     all candidates of a grid search, worker processes and later runs then share it. An entry is

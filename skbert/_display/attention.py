@@ -48,7 +48,7 @@ class AttentionDisplay:
     image_ : matplotlib AxesImage
         The heat map.
     colorbar_ : matplotlib Colorbar or None
-        The scale of the colours; None without one.
+        The scale of the colors; None without one.
 
     See Also
     --------
@@ -111,9 +111,9 @@ class AttentionDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on; by default those of a new figure, as large as the tokens need.
         cmap : str or matplotlib Colormap, default="Blues"
-            Colours of weights from 0 on.
+            Colors of weights from 0 on.
         colorbar : bool, default=True
-            Whether to draw the scale of the colours.
+            Whether to draw the scale of the colors.
 
         Returns
         -------
@@ -156,9 +156,9 @@ class AttentionDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on; by default those of a new figure, as large as the tokens need.
         cmap : str or matplotlib Colormap, default="Blues"
-            Colours of weights from 0 on.
+            Colors of weights from 0 on.
         colorbar : bool, default=True
-            Whether to draw the scale of the colours.
+            Whether to draw the scale of the colors.
 
         Returns
         -------

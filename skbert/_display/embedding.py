@@ -30,7 +30,7 @@ class EmbeddingDisplay:
     points : ndarray, shape (n_texts, 2)
         Places on the map.
     labels : ndarray, shape (n_texts,), default=None
-        Classes, shown by colours and markers, or real numbers, shown by a scale of colours.
+        Classes, shown by colors and markers, or real numbers, shown by a scale of colors.
     axis_names : tuple of str, default=("", "")
         What the two axes are.
 
@@ -89,11 +89,11 @@ class EmbeddingDisplay:
         Parameters
         ----------
         estimator : BertEmbedder, or any fitted transformer
-            Gives one vector a text; a pipeline that ends with a transformer will do.
+            Gives one vector per text; a pipeline that ends with a transformer will do.
         X : sequence of str, of length n_texts
             Texts, or what else the estimator reads.
         y : array-like, shape (n_texts,), default=None
-            Classes or numbers, shown by colours.
+            Classes or numbers, shown by colors.
         reducer : transformer, default=None
             Its `fit_transform` makes two features of the vectors, e.g. ``TSNE()``; by default
             the two first principal components. It is fitted.
@@ -123,8 +123,8 @@ class EmbeddingDisplay:
         vectors = estimator.transform(X)
         if isinstance(vectors, list):
             raise ParameterError(
-                "estimator gives one vector a token, expected one a text. Use a BertEmbedder with "
-                'pooling="mean".'
+                "estimator gives one vector per token, expected one per text. Use a BertEmbedder "
+                'with pooling="mean".'
             )
         return cls.from_vectors(vectors, y, reducer=reducer, ax=ax, **scatter_kwargs)
 
@@ -145,7 +145,7 @@ class EmbeddingDisplay:
         vectors : array-like, shape (n_texts, n_features)
             The vectors; those of two features are drawn as they are.
         y : array-like, shape (n_texts,), default=None
-            Classes or numbers, shown by colours.
+            Classes or numbers, shown by colors.
         reducer : transformer, default=None
             Its `fit_transform` makes two features of the vectors, e.g. ``TSNE()``; by default
             the two first principal components. It is fitted.

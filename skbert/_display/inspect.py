@@ -59,7 +59,7 @@ def inspect_tokens(
         once, and ``window`` tells where its vector comes from. Pairs can only be truncated, the
         longer text first.
     stride : int, default=None
-        Tokens by which windows overlap; a quarter of a window by default.
+        Number of tokens by which windows overlap; by default a quarter of a window.
     padding : bool, default=False
         Also show the padding that would make all windows as long as the longest, with attention
         mask 0. Such rows have no vectors.

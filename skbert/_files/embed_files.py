@@ -35,9 +35,9 @@ class EmbeddedFiles(NamedTuple):
     computed : int
         Rows that this call computed; the others were there from an earlier one.
     truncated : int
-        Texts that were cut off at ``max_length_``, in all rows.
+        Number of texts in all rows that were truncated at ``max_length_``.
     lost_tokens : int
-        Tokens that were cut off of them.
+        Number of tokens that were lost by this.
     seconds : float
         How long this call took.
     """
@@ -211,7 +211,8 @@ def _fitted(embedder: BertEmbedder | None, columns: list[str]) -> BertEmbedder:
         raise ParameterError(f"embedder={embedder!r}: expected a BertEmbedder.")
     if embedder.pooling is None:
         raise ParameterError(
-            "pooling=None gives one vector a token; the result has one a text. Choose a pooling."
+            "pooling=None gives one vector per token, but the result has one per text. Choose a "
+            "pooling."
         )
     if hasattr(embedder, "checkpoint_"):
         return embedder

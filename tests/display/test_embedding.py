@@ -144,7 +144,7 @@ def test_what_gives_no_map_is_refused(tiny_bert, film_classifier):
     with pytest.raises(ParameterError, match="gives no vectors"):
         EmbeddingDisplay.from_estimator(film_classifier, TEXTS)
     tokens = BertEmbedder(tiny_bert, pooling=None).fit(TEXTS)
-    with pytest.raises(ParameterError, match="one vector a token"):
+    with pytest.raises(ParameterError, match="one vector per token"):
         EmbeddingDisplay.from_estimator(tokens, TEXTS)
     with pytest.raises(ParameterError, match="no fit_transform"):
         EmbeddingDisplay.from_vectors(VECTORS, reducer="pca")

@@ -451,7 +451,7 @@ class TestColumns:
     def test_an_indicator_of_what_is_refused(self, tiny_bert):
         with pytest.raises(ParameterError, match='missing="error" refuses'):
             BertEmbedder(tiny_bert, add_indicator=True).fit(["a"])
-        with pytest.raises(ParameterError, match="one vector a token"):
+        with pytest.raises(ParameterError, match="one vector per token"):
             BertEmbedder(tiny_bert, missing="zero", add_indicator=True, pooling=None).fit(["a"])
 
     def test_no_rows_give_no_vectors(self, tiny_bert):
