@@ -19,6 +19,14 @@ test: $(VENV)/.test
 test-low: $(LOW)/.test-low
 	$(LOW)/bin/python -m pytest $(ARGS)
 
+# About a quarter of it, for .ci/run: where other packages' versions show. Containers (numpy, pandas, pyarrow), tokenizers
+# and checkpoints (transformers, tokenizers, safetensors), attention (torch), cloning, pipelines and set_output (scikit-learn),
+# files (pyarrow), and the numbers that were recorded with the newest versions.
+QUARTER := tests/texts/test_inputs.py tests/models tests/kernels/test_packing.py tests/files \
+	tests/estimators/test_in_sklearn.py tests/test_recorded_results.py tests/test_lowest_versions.py
+test-low-quarter: $(LOW)/.test-low
+	$(LOW)/bin/python -m pytest $(QUARTER)
+
 # On real engines: Dask, Ray and Spark, two workers each. Spark's Java comes with apt where that is.
 test-engines: $(VENV)/.test $(VENV)/.dask $(VENV)/.ray $(VENV)/.spark
 	sh tests/engines/java.sh
