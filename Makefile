@@ -19,7 +19,7 @@ test: $(VENV)/.test
 test-low: $(LOW)/.test-low
 	$(LOW)/bin/python -m pytest $(ARGS)
 
-# About a quarter of it, for .ci/run: where other packages' versions show. Containers (numpy, pandas, pyarrow), tokenizers
+# About a quarter of it: where other packages' versions show. Containers (numpy, pandas, pyarrow), tokenizers
 # and checkpoints (transformers, tokenizers, safetensors), attention (torch), cloning, pipelines and set_output (scikit-learn),
 # files (pyarrow), and the numbers that were recorded with the newest versions.
 QUARTER := tests/texts/test_inputs.py tests/models tests/kernels/test_packing.py tests/files \
