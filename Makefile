@@ -3,15 +3,29 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install -q -c constraints.txt
+LOW := .venv-low
 BASE := $(VENV)/.base
 
-.PHONY: demo test test-engines test-install check docs bench gpu-proof format clean
+.PHONY: demo test test-low test-low-quarter test-engines test-install check docs bench gpu-proof format clean
 
 demo: $(VENV)/.demo
 	$(PY) examples/quickstart.py
 
 test: $(VENV)/.test
 	$(PY) -m pytest
+
+# With the lowest versions that pyproject.toml allows, in an environment of its own: Python 3.11 or 3.12.
+# Some of it: make test-low ARGS=tests/texts
+test-low: $(LOW)/.test-low
+	$(LOW)/bin/python -m pytest $(ARGS)
+
+# About a quarter of it: where other packages' versions show. Containers (numpy, pandas, pyarrow), tokenizers
+# and checkpoints (transformers, tokenizers, safetensors), attention (torch), cloning, pipelines and set_output (scikit-learn),
+# files (pyarrow), and the numbers that were recorded with the newest versions.
+QUARTER := tests/texts/test_inputs.py tests/models tests/kernels/test_packing.py tests/files \
+	tests/estimators/test_in_sklearn.py tests/test_recorded_results.py tests/test_lowest_versions.py
+test-low-quarter: $(LOW)/.test-low
+	$(LOW)/bin/python -m pytest $(QUARTER)
 
 # On real engines: Dask, Ray and Spark, two workers each. Spark's Java comes with apt where that is.
 test-engines: $(VENV)/.test $(VENV)/.dask $(VENV)/.ray $(VENV)/.spark
@@ -60,5 +74,11 @@ $(VENV)/.%: $(BASE) pyproject.toml constraints.txt
 	$(PIP) -e ".[$*]"
 	touch $@
 
+$(LOW)/.test-low: constraints-low.txt pyproject.toml
+	$(PYTHON) -m venv $(LOW)
+	$(LOW)/bin/python -m pip --disable-pip-version-check install -q --upgrade pip
+	$(LOW)/bin/python -m pip install -q -c constraints-low.txt -e ".[test-low]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist docs/_build docs/auto_examples docs/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOW) build dist docs/_build docs/auto_examples docs/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis

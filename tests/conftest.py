@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -180,10 +181,16 @@ def overwrite_weights(folder: Path) -> None:
         file.write(bytes(weights.stat().st_size - header))
 
 
+def stand_in_for_varlen(monkeypatch: pytest.MonkeyPatch, kernel: Callable[..., Tensor]) -> None:
+    """Put a kernel in the place of torch's `varlen_attn`, which is not in torch 2.6."""
+    module = SimpleNamespace(varlen_attn=kernel)
+    monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", module)
+
+
 @pytest.fixture
 def varlen_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let encoders on a CPU read packed rows as those on a GPU do, but for the kernel."""
-    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
+    stand_in_for_varlen(monkeypatch, attend_text_by_text)
     monkeypatch.setattr("skbert._models.encoder.has_varlen_attention", lambda device, dtype: True)
     monkeypatch.setattr("skbert._models.encoder.Encoder.reads_runs", False)
     monkeypatch.setattr("skbert._models.shared._SHARED", {})

@@ -85,7 +85,13 @@ def _names(X: Any) -> list[str] | None:
 
 
 def _is_frame(X: Any) -> bool:
-    return hasattr(X, "shape") and hasattr(X, "columns")
+    return hasattr(X, "columns") and (hasattr(X, "shape") or hasattr(X, "num_columns"))
+
+
+def _frame_shape(frame: Any) -> tuple[int, int]:
+    if hasattr(frame, "shape"):
+        return tuple(frame.shape)
+    return frame.num_rows, frame.num_columns  # a RecordBatch of pyarrow 15
 
 
 def is_table(X: Any) -> bool:
@@ -102,7 +108,8 @@ def _values(X: Any, check_columns: ColumnCheck, *, pairs: bool) -> list[list[Any
             "Put it into a list: [text]."
         )
     if _is_frame(X):
-        check_columns(X.shape[1], tuple(X.shape))
+        shape = _frame_shape(X)
+        check_columns(shape[1], shape)
         return [list(to_list(column)) for column in _frame_columns(X)]
     refuse_datasets(X, "X")
     if _is_column(X):

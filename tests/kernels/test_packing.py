@@ -27,7 +27,7 @@ from skbert._models.encoder import Encoder, make_encoder, read_packed
 from skbert._models.loading import load_model
 from skbert._models.tokenizer import load_tokenizer
 from skbert._training.freezing import set_training_mode
-from tests.conftest import attend_text_by_text, save_tokenizer
+from tests.conftest import attend_text_by_text, save_tokenizer, stand_in_for_varlen
 
 TEXTS = [
     "the cat sat on the mat .",
@@ -314,7 +314,7 @@ def test_packed_attention_is_block_diagonal_attention(scaling, n_key_heads, wind
     logits = query @ key.transpose(-1, -2) * (n_features**-0.5 if scaling is None else scaling)
     logits = logits.masked_fill(torch.block_diag(*blocks) * near == 0, -torch.inf)
     expected = (logits.softmax(-1) @ value).transpose(1, 2)
-    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
+    stand_in_for_varlen(monkeypatch, attend_text_by_text)
     for bounds in (None, bounds_of_texts(RUNS)):
         output, weights = packed_attention(
             torch.nn.Identity(), query, key, value, None,
@@ -365,7 +365,7 @@ def test_attention_of_first_tokens_is_that_of_all(monkeypatch):
     query, key, value = torch.randn(3, 1, 2, 19, 8, generator=generator)
     every, _ = packed_attention(torch.nn.Identity(), query, key, value, None, runs=RUNS)
     first = first_tokens(RUNS)
-    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
+    stand_in_for_varlen(monkeypatch, attend_text_by_text)
     for bounds in (None, bounds_of_texts(RUNS)):
         some, _ = packed_attention(
             torch.nn.Identity(), query[:, :, first], key, value, None, runs=RUNS, text_bounds=bounds
@@ -600,7 +600,7 @@ def test_kernel_without_windows_is_not_used_for_windows(tmp_path, varlen_on_cpu,
     def first_version(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, *, scale):
         raise AssertionError
 
-    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", first_version)
+    stand_in_for_varlen(monkeypatch, first_version)
     assert_same_as_plain_loop(save_model(tmp_path, *PACKED["modernbert"]), packed=False)
 
 
@@ -611,6 +611,7 @@ def test_estimator_with_one_kernel_predicts_as_each_text_alone(classifier_folder
 @pytest.mark.parametrize("n_queries", [19, 6])
 def test_kernel_is_called_as_torch_declares_it(n_queries):
     """On the meta device torch checks names, types and shapes, and computes nothing."""
+    pytest.importorskip("torch.nn.attention.varlen")
     query, key, value = (
         torch.empty(1, 2, n, 8, dtype=torch.bfloat16, device="meta") for n in (n_queries, 19, 19)
     )
@@ -626,6 +627,7 @@ def test_kernel_is_called_as_torch_declares_it(n_queries):
 @pytest.mark.parametrize("name", filter(in_one_kernel, PACKED))
 def test_whole_model_and_its_inputs_are_on_one_device(name, tmp_path):
     """Real kernels are missing here, but a tensor left on the CPU is refused on meta, too."""
+    pytest.importorskip("torch.nn.attention.varlen")
     encoder = packed_model(save_classifier(tmp_path, *PACKED[name]))
     encodings = encoder.tokenizer.encode(TEXTS, max_length=64)
     encoder.device = torch.device("meta")
@@ -673,7 +675,7 @@ def no_kernel(query, *args, **kwargs):
 def test_gpu_whose_kernel_fails_or_mixes_texts_reads_padded_batches(
     minilm_like, kernel, precision, varlen_on_cpu, monkeypatch
 ):
-    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", kernel)
+    stand_in_for_varlen(monkeypatch, kernel)
     embedder = BertEmbedder(minilm_like, device="cpu", precision=precision).fit(["a"])
     encoder = embedder._loaded()
     assert not encoder.packed
@@ -693,7 +695,7 @@ def test_gpu_whose_kernel_has_no_windows_reads_padded_batches(tmp_path, varlen_o
     def see_all(*args, window_size=(-1, -1), **kwargs):
         return attend_text_by_text(*args, **kwargs)
 
-    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", see_all)
+    stand_in_for_varlen(monkeypatch, see_all)
     monkeypatch.setattr("skbert._models.shared._SHARED", {})
     assert not BertEmbedder(folder, device="cpu").fit(["a"])._loaded().packed
 

@@ -59,7 +59,7 @@ class TestConfiguration:
             ({"vocab_size": 7}, "7"),
             ({"hidden_size": 64}, "64"),
             ({"max_position_embeddings": -3}, "config|model"),
-            ({"architectures": "BertModel", "hidden_act": 3}, "hidden_act"),
+            ({"architectures": "BertModel", "hidden_act": 3}, "hidden_act|architectures"),
         ],
     )
     def test_wrong_values(self, folder, changes, words):

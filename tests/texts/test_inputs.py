@@ -17,6 +17,7 @@ import pytest
 from skbert import BertEmbedder, InputError
 from skbert._texts.inputs import Texts, check_texts, check_texts_or_pairs
 
+HAS_STRING_DTYPE = hasattr(np.dtypes, "StringDType")  # from numpy 2 on
 TEXTS = ["the cat sat", "", "Größe 猫 🙂", "the cat sat", "a\nb\x00c"]
 
 CONTAINERS: dict[str, Callable[[list[str]], Any]] = {
@@ -25,17 +26,10 @@ CONTAINERS: dict[str, Callable[[list[str]], Any]] = {
     "list of numpy str": lambda texts: [np.str_(text) for text in texts],
     "object array": lambda texts: np.array(texts, object),
     "str array": lambda texts: np.array(texts, str),
-    "StringDType array": lambda texts: np.array(texts, np.dtypes.StringDType()),
-    "StringDType array with na_object": lambda texts: np.array(
-        texts, np.dtypes.StringDType(na_object=np.nan)
-    ),
     "read-only array": lambda texts: _read_only(np.array(texts, object)),
     "every second row of an array": lambda texts: np.repeat(np.array(texts, object), 2)[::2],
     "object array (n, 1)": lambda texts: np.array(texts, object).reshape(-1, 1),
     "str array (n, 1)": lambda texts: np.array(texts, str).reshape(-1, 1),
-    "StringDType array (n, 1)": lambda texts: np.array(
-        texts, np.dtypes.StringDType(na_object=None)
-    ).reshape(-1, 1),
     "list of lists": lambda texts: [[text] for text in texts],
     "list of tuples": lambda texts: [(text,) for text in texts],
     "tuple of arrays": lambda texts: tuple(np.array([text], object) for text in texts),
@@ -72,12 +66,22 @@ CONTAINERS: dict[str, Callable[[list[str]], Any]] = {
     "pyarrow ChunkedArray": lambda texts: pa.chunked_array([texts[:2], texts[2:]]),
     "pyarrow ChunkedArray, empty chunks": lambda texts: pa.chunked_array([texts, []], pa.string()),
     "pyarrow Table": lambda texts: pa.table({"text": texts}),
-    "pyarrow RecordBatch": lambda texts: pa.record_batch({"text": pa.array(texts)}),
+    "pyarrow RecordBatch": lambda texts: pa.RecordBatch.from_pydict({"text": texts}),
     "narwhals Series": lambda texts: nw.from_native(pl.Series("text", texts), series_only=True),
     "narwhals DataFrame of pandas": lambda texts: nw.from_native(pd.DataFrame({"text": texts})),
     "narwhals DataFrame of polars": lambda texts: nw.from_native(pl.DataFrame({"text": texts})),
     "narwhals DataFrame of pyarrow": lambda texts: nw.from_native(pa.table({"text": texts})),
 }
+if HAS_STRING_DTYPE:
+    CONTAINERS |= {
+        "StringDType array": lambda texts: np.array(texts, np.dtypes.StringDType()),
+        "StringDType array with na_object": lambda texts: np.array(
+            texts, np.dtypes.StringDType(na_object=np.nan)
+        ),
+        "StringDType array (n, 1)": lambda texts: np.array(
+            texts, np.dtypes.StringDType(na_object=None)
+        ).reshape(-1, 1),
+    }
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
@@ -124,13 +128,6 @@ WITH_GAPS: dict[str, Any] = {
     "list of lists": [["a"], [None], ["b"], [np.nan]],
     "object array": np.array(["a", None, "b", np.nan], object),
     "object array (n, 1)": np.array([["a"], [pd.NA], ["b"], [None]], object),
-    "StringDType, nan": np.array(
-        ["a", np.nan, "b", np.nan], np.dtypes.StringDType(na_object=np.nan)
-    ),
-    "StringDType, None": np.array(["a", None, "b", None], np.dtypes.StringDType(na_object=None)),
-    "StringDType, pandas.NA": np.array(
-        ["a", pd.NA, "b", pd.NA], np.dtypes.StringDType(na_object=pd.NA)
-    ),
     "pandas object, None": pd.Series(["a", None, "b", None], dtype=object),
     "pandas object, nan": pd.Series(["a", np.nan, "b", np.nan], dtype=object),
     "pandas str": pd.Series(["a", None, "b", None], dtype="str"),
@@ -148,6 +145,13 @@ WITH_GAPS: dict[str, Any] = {
     "pyarrow ChunkedArray": pa.chunked_array([["a", None], ["b", None]]),
     "pyarrow Table": pa.table({"text": ["a", None, "b", None]}),
 }
+if HAS_STRING_DTYPE:
+    WITH_GAPS |= {
+        f"StringDType, {missing}": np.array(
+            ["a", missing, "b", missing], np.dtypes.StringDType(na_object=missing)
+        )
+        for missing in (np.nan, None, pd.NA)
+    }
 
 
 @pytest.mark.parametrize("name", WITH_GAPS)
@@ -350,7 +354,6 @@ PAIRS: dict[str, Callable[[list[str], list[str]], Any]] = {
     ],
     "object array": lambda first, second: np.array([first, second], object).T,
     "str array": lambda first, second: np.array([first, second]).T,
-    "StringDType array": lambda first, second: np.array([first, second], np.dtypes.StringDType()).T,
     "1-D array of tuples": lambda first, second: _array_of_tuples(first, second),
     "pandas DataFrame": lambda first, second: pd.DataFrame({"q": first, "s": second}),
     "pandas, other index": lambda first, second: pd.DataFrame(
@@ -368,6 +371,10 @@ PAIRS: dict[str, Callable[[list[str], list[str]], Any]] = {
         {"q": pa.chunked_array([first[:1], first[1:]]), "s": second}
     ),
 }
+if HAS_STRING_DTYPE:
+    PAIRS["StringDType array"] = lambda first, second: (
+        np.array([first, second], np.dtypes.StringDType()).T
+    )
 
 
 def _array_of_tuples(first: list[str], second: list[str]) -> np.ndarray:
