@@ -23,5 +23,5 @@ SECTIONS = {
     "peak_memory": Section("peaks of transform and fit", 45),
     "release": Section("what clones leave behind", 30),
     "marked_tests": Section("the tests that are marked gpu", 75),
-    "several": Section("workers on several GPUs", 60),
+    "several": Section("workers on several GPUs: joblib, Dask, Ray", 180),
 }

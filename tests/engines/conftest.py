@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from skbert import BertClassifier, BertEmbedder, BertQuestionAnswerer, BertTokenClassifier
-from tests.cache.test_cache import many_texts
+from tests.cache.test_cache import LONG, many_texts
 
 
 class Fitted(NamedTuple):
@@ -39,10 +39,12 @@ def fitted(tiny_bert: str) -> dict[str, Fitted]:
     pairs = [("where ?", text + " .") for text in texts]
     answers = [text.split()[0] for text in texts]
     pipeline = make_pipeline(BertEmbedder(tiny_bert), LogisticRegression())
+    with_long = [LONG, *texts, LONG + "a"]
     return {
-        "pipeline": Fitted(pipeline.fit(texts, y), texts, "predict_proba"),
+        "embedder": Fitted(BertEmbedder(tiny_bert).fit(texts), with_long, "transform"),
+        "pipeline": Fitted(pipeline.fit(texts, y), with_long, "predict_proba"),
         "classifier": Fitted(
-            BertClassifier(tiny_bert, **short).fit(texts, y), texts, "predict_proba"
+            BertClassifier(tiny_bert, **short).fit(texts, y), with_long, "predict_proba"
         ),
         "tagger": Fitted(
             BertTokenClassifier(tiny_bert, **short).fit(sentences, labels), sentences, "predict"

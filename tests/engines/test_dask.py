@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
@@ -21,6 +21,7 @@ from tests.engines.clusters import OnACluster
 from tests.engines.conftest import ENDLESS
 from tests.engines.loads import count_loads
 from tests.engines.recipes import of_tiny, recipe
+from tests.engines.where import Where
 
 pytestmark = [pytest.mark.engines, pytest.mark.usefixtures("one_thread")]
 distributed = pytest.importorskip("distributed")
@@ -46,12 +47,16 @@ def loads(tmp_path_factory):
     return tmp_path_factory.mktemp("loads") / "loads"
 
 
-@pytest.fixture
-def cluster(client, loads):
-    client.wait_for_workers(2, timeout=60)  # one may have been killed by the test before
-    client.run(count_loads, str(loads))
-    with joblib.parallel_config(backend="dask"):
-        yield loads
+@pytest.fixture(scope="module")
+def backend(client, loads):
+    @contextmanager
+    def dask():
+        client.wait_for_workers(2, timeout=60)  # one may have been killed by the test before
+        client.run(count_loads, str(loads))
+        with joblib.parallel_config(backend="dask"):
+            yield loads
+
+    return dask
 
 
 @pytest.fixture
@@ -175,17 +180,3 @@ def test_one_worker_a_gpu(tiny_bert, monkeypatch):
         places = list(compute_in_shards(Where("auto"), lambda part: (part.start,), [1] * 16, None))
     assert {device for device, _ in places} == {"auto"}  # none is told one of this machine's
     assert {visible for _, visible in places} == {"0", "1"}
-
-
-class Where:
-    """A job that tells where it was computed."""
-
-    def __init__(self, device):
-        self.device = device
-
-    def on(self, device):
-        return Where(device)
-
-    def compute(self, start):
-        time.sleep(0.05)
-        return self.device, os.environ.get("CUDA_VISIBLE_DEVICES")

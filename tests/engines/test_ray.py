@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
@@ -16,7 +17,7 @@ from tests.engines.clusters import OnACluster
 from tests.engines.conftest import ENDLESS
 from tests.engines.loads import count_loads
 from tests.engines.recipes import of_tiny, recipe
-from tests.engines.test_dask import Where
+from tests.engines.where import Where
 
 pytestmark = [pytest.mark.engines, pytest.mark.usefixtures("one_thread")]
 ray = pytest.importorskip("ray")
@@ -34,6 +35,7 @@ def engine(loads):
     ray.init(
         num_cpus=2,
         num_gpus=2,
+        object_store_memory=150_000_000,
         include_dashboard=False,
         log_to_driver=False,
         runtime_env={"worker_process_setup_hook": lambda: count_loads(file)},
@@ -45,11 +47,15 @@ def engine(loads):
     ray.shutdown()
 
 
-@pytest.fixture
-def cluster(engine, loads):
-    restart = {"max_restarts": 3, "max_task_retries": 3}
-    with joblib.parallel_config(backend="ray", ray_remote_args=restart):
-        yield loads
+@pytest.fixture(scope="module")
+def backend(engine, loads):
+    @contextmanager
+    def with_ray():
+        restart = {"max_restarts": 3, "max_task_retries": 3}
+        with joblib.parallel_config(backend="ray", ray_remote_args=restart):
+            yield loads
+
+    return with_ray
 
 
 @pytest.fixture
@@ -68,7 +74,7 @@ class TestRay(OnACluster):
 
     def test_it_starts_by_itself_and_ctrl_c_ends_it(self, interrupted, tiny_bert):
         script = (
-            ENDLESS.format(model=tiny_bert, seconds=12)
+            ENDLESS.format(model=tiny_bert, seconds=9)
             + """
 import joblib
 from ray.util.joblib import register_ray
@@ -92,11 +98,13 @@ with joblib.parallel_config(backend="ray"):
 
 
 class TestData:
-    def test_the_recipe(self, engine, tiny_bert, loads):
+    def test_the_recipe(self, engine, tiny_bert, loads, tmp_path):
         table = pd.DataFrame({"text": many_texts(40), "id": range(40)})
         embedder = BertEmbedder(tiny_bert).fit(["any text"])
         loads.unlink(missing_ok=True)
-        dataset = ray.data.from_pandas(table).repartition(4)
+        for part in range(4):
+            table[part::4].to_parquet(tmp_path / f"{part}.parquet")
+        dataset = ray.data.read_parquet(str(tmp_path))
         names = recipe("map_batches", dataset=dataset, BertEmbedder=of_tiny(tiny_bert))
         found = names["vectors"].to_pandas().sort_values("id")
         expected = embedder.transform(table["text"])

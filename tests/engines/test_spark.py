@@ -32,7 +32,7 @@ def spark():
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
     }
-    builder = sql.SparkSession.builder.master("local[2, 4]")
+    builder = sql.SparkSession.builder.master("local[2, 2]")
     for name, value in settings.items():
         builder = builder.config(name, value)
     with pytest.MonkeyPatch.context() as patch:
@@ -88,6 +88,7 @@ def test_weights_are_loaded_once_a_worker(frame, tmp_path):
     assert set(counts.values()) == {1}
 
 
+@pytest.mark.filterwarnings("ignore::skbert.TruncationWarning")
 @pytest.mark.parametrize("kind", KINDS)
 def test_fitted_estimators_predict(spark, fitted, kind):
     estimator, X, method = fitted[kind]
