@@ -216,7 +216,10 @@ def training_speed() -> str:
     for row in rows:
         row.append(f"{_ratio(measured, row[0]):.1f}")
     heads = ["what", "skbert", "transformers", "ratio"]
-    note = f"Examples per second, float32; {machine('fine-tuning-speed')}."
+    note = (
+        "Examples per second, float32. Training of the classifier: "
+        f"{machine('fine-tuning-speed')}; the other rows: {machine('words-speed')}."
+    )
     return blocks.table(heads, rows) + f"\n\n{note}"
 
 
