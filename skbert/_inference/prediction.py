@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,9 +13,6 @@ from numpy.typing import NDArray
 
 from skbert._inference.progress import progress_bar
 from skbert._inference.workers import compute_in_shards
-
-# Several threads of a process may be given shards before its weights are loaded.
-_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +48,6 @@ class Prediction:
         self, rows: Any, positions: NDArray[np.int64], options: tuple[Any, ...]
     ) -> tuple[int, int, list[Any]]:
         """Compute one shard; return its first row, the number of rows, and its parts."""
-        with _LOCK:
-            self.estimator._loaded()
         bar = progress_bar(len(positions), "row", 0)
         parts = list(self.estimator._compute(rows, positions, bar, *options))
         return int(positions[0]), len(positions), parts
