@@ -5,7 +5,6 @@ conf.py calls `draw_all` at each build.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import measured
 import numpy as np
 
 from skbert import BertEmbedder, inspect_tokens
 
-ROOT = Path(__file__).parents[1]
 BLUE, GREY = "#3a6ea5", "#9a9a9a"
 LINES = [(BLUE, "o"), ("#c8752d", "s"), ("#777777", "^"), ("#5f8f4e", "d")]  # colours, markers
 PAIR = ("The bank raised its rates.", "Unbelievably high!")
@@ -39,16 +38,9 @@ TEXTS = [
 ]
 
 
-def read_results() -> dict[str, Any]:
-    """Figures of the last full run of the benchmarks."""
-    text = (ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8")
-    results: dict[str, Any] = json.loads(text)
-    return results
-
-
 def draw_growth() -> plt.Figure:
     """Draw texts per second as texts become more, and tokens per second as they become longer."""
-    growth = read_results()["growth"]
+    growth = measured.results()["growth"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     draw_lines(left, growth["number"])
     left.set(xlabel="texts, of about eleven tokens each", ylabel="texts per second")

@@ -20,11 +20,13 @@ from skbert._exceptions import ParameterError
 from skbert._inference.chunks import encoded_questions
 from skbert._inference.progress import progress_bar
 from skbert._models.checkpoint import DEFAULT_MODEL
+from skbert._models.encoder import Encoder
 from skbert._texts.answers import Answer, Candidates, candidates, ranked
 from skbert._texts.gold_answers import locate
 from skbert._texts.inputs import Texts
 from skbert._texts.questions import Gold, check_answers, check_questions, names_questions
 from skbert._texts.squad import exact_match, f1_score
+from skbert._texts.windows import Encodings
 from skbert._training.callbacks import callback_data, with_callbacks
 from skbert._training.null_threshold import best_threshold
 from skbert._training.question_task import QuestionTask
@@ -378,19 +380,18 @@ class BertQuestionAnswerer(FineTunedEstimator):
         warn_of_truncation(np.concatenate(lost), self.max_length_, SHORTEN)
         return list(chain.from_iterable(found))
 
-    def _compute(
-        self, rows: Any, positions: NDArray[np.int64], bar: Any, *options: Any
-    ) -> Iterator[tuple[list[Candidates], NDArray[np.int64]]]:
-        """Find the best spans of questions, so many each, chunk by chunk."""
-        encoder = self._loaded()
-        (n_best,) = options
-        for encodings in encoded_questions(
+    def _encodings(
+        self, encoder: Encoder, rows: Any, positions: NDArray[np.int64]
+    ) -> Iterator[Encodings]:
+        return encoded_questions(
             encoder.tokenizer, rows, self.max_length_, self.stride, encoder.device
-        ):
-            bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
-            logits = self._run(encoder, encodings, bar.update)
-            found = candidates(logits, encodings, n_best, self.max_answer_length)
-            yield found, encodings.lost_tokens
+        )
+
+    def _part(self, logits: NDArray[np.float32], encodings: Encodings, *options: Any) -> Any:
+        """Return the best spans of each question, so many, and what was cut off."""
+        (n_best,) = options
+        found = candidates(logits, encodings, n_best, self.max_answer_length)
+        return found, encodings.lost_tokens
 
     def _rows_to_tune_on(
         self, starts: NDArray[np.int64]

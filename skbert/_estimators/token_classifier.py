@@ -18,6 +18,7 @@ from skbert._exceptions import InputError, LabelWarning, stacklevel_of_caller
 from skbert._inference.chunks import encoded_words
 from skbert._inference.progress import progress_bar
 from skbert._models.checkpoint import DEFAULT_MODEL
+from skbert._models.encoder import Encoder
 from skbert._texts.entities import (
     Entity,
     Scheme,
@@ -29,7 +30,7 @@ from skbert._texts.entities import (
     word_score,
 )
 from skbert._texts.inputs import check_texts
-from skbert._texts.windows import cumulative
+from skbert._texts.windows import Encodings, cumulative
 from skbert._texts.word_boundaries import split_words
 from skbert._texts.words import check_sentences, check_word_labels, flat_labels
 from skbert._training.callbacks import callback_data, with_callbacks
@@ -402,14 +403,14 @@ class BertTokenClassifier(ProbedHead):
         bounds = cumulative([len(sentence) for sentence in sentences])
         return split_sentences(of_words, bounds)
 
-    def _compute(
-        self, rows: Any, positions: NDArray[np.int64], bar: Any, *options: Any
-    ) -> Iterator[NDArray[np.float32]]:
-        """Compute the logits of the words of sentences, chunk by chunk."""
-        encoder = self._loaded()
-        for encodings in encoded_words(encoder.tokenizer, rows, self.max_length_, encoder.device):
-            bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
-            yield self._run(encoder, encodings, bar.update)[encodings.first_pieces]
+    def _encodings(
+        self, encoder: Encoder, rows: Any, positions: NDArray[np.int64]
+    ) -> Iterator[Encodings]:
+        return encoded_words(encoder.tokenizer, rows, self.max_length_, encoder.device)
+
+    def _part(self, logits: NDArray[np.float32], encodings: Encodings, *options: Any) -> Any:
+        """Return the logits of words: no word is cut off."""
+        return logits[encodings.first_pieces]
 
     def _entities(
         self,

@@ -207,16 +207,21 @@ class TrainedEstimator(BertEstimator):
     def _compute(
         self, rows: Any, positions: NDArray[np.int64], bar: Any, *options: Any
     ) -> Iterator[Any]:
-        """Compute what the head gives of rows, and what was cut off, chunk by chunk.
-
-        An error names a row by its number in ``positions``.
-        """
+        """Compute what is asked of rows, chunk by chunk."""
         encoder = self._loaded()
-        for encodings in encoded_texts(
-            encoder.tokenizer, rows, self._reading(), encoder.device, positions
-        ):
+        for encodings in self._encodings(encoder, rows, positions):
             bar.total += len(encodings.owned) - len(encodings.lost_tokens)  # extra windows
-            yield self._run(encoder, encodings, bar.update), encodings.lost_tokens
+            yield self._part(self._run(encoder, encodings, bar.update), encodings, *options)
+
+    def _encodings(
+        self, encoder: Encoder, rows: Any, positions: NDArray[np.int64]
+    ) -> Iterator[Encodings]:
+        """Encode rows chunk by chunk; an error names a row by its number in ``positions``."""
+        return encoded_texts(encoder.tokenizer, rows, self._reading(), encoder.device, positions)
+
+    def _part(self, logits: NDArray[np.float32], encodings: Encodings, *options: Any) -> Any:
+        """Return what a prediction needs of a chunk: the logits, and what was cut off."""
+        return logits, encodings.lost_tokens
 
     def _for_workers(self) -> Self:
         """Return what workers predict with; one with a GPU must not choose another precision."""
