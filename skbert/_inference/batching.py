@@ -22,9 +22,11 @@ from torch import Tensor
 from skbert._kernels.packed_attention import Runs
 from skbert._texts.windows import Encodings
 
-# Rows of up to so many tokens are filled up to a multiple of so many; longer ones to a multiple
-# of a sixteenth of the power of two below.
-STEPS = ((64, 16), (256, 32), (512, 64), (1024, 128), (4096, 256))
+# Rows of up to so many tokens are filled up to a multiple of so many; longer ones to a power of two
+# or three quarters of it.
+LONGEST_SHORT_ROW, SHORT_STEP = 64, 16
+# What may be filled up without a second row: so many tokens, or this part of the row.
+FEW_FILLERS, FILLED_PART = 32, 8
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def batch_stop(
     max_windows: int | None = None,
     pad: bool = False,
     equal: bool = False,
+    fill: bool = False,
 ) -> int:
     """Return where the batch that begins at ``start`` ends.
 
@@ -112,6 +115,9 @@ def batch_stop(
         shorter: a batch of equal lengths needs no mask.
     equal : bool, default=False
         The batch must not be padded: it ends where the next window is shorter.
+    fill : bool, default=False
+        The batch will be filled up to a `round_length`. Then the last windows may be two batches:
+        one that hardly needs to be filled, and the rest.
     """
     longest = int(lengths[start])
     if equal:
@@ -120,6 +126,8 @@ def batch_stop(
         return min(start + max_windows, len(lengths))
     if not pad:
         filled = np.cumsum(lengths[start : start + max_tokens])
+        if fill and filled[-1] <= max_tokens:
+            max_tokens = _tokens_at_once(int(filled[-1]), max_tokens)
         return start + max(1, int(np.searchsorted(filled, max_tokens, side="right")))
     most = min(start + max(1, max_tokens // longest), len(lengths))
     shorter = np.flatnonzero(lengths[start:most] < longest)
@@ -189,12 +197,22 @@ def round_length(n_tokens: int) -> int:
     """Return the next of the few lengths that filled rows have.
 
     oneDNN makes its kernels anew for each number of tokens, which takes 8 ms for MiniLM, and torch
-    keeps them, 2 MB each: there should not be thousands of these numbers. Up to 4,096 there are 30
-    rounded ones. Filling up takes 6 to 12 % of a small batch on average; full batches have 3 %.
+    keeps them, 1 MB each: there should not be thousands of these numbers. Up to 4,096 there are 16
+    rounded ones.
     """
-    beyond = 2 ** (n_tokens.bit_length() - 1) // 16
-    step = next((step for most, step in STEPS if n_tokens <= most), beyond)
-    return -(-n_tokens // step) * step
+    if n_tokens <= LONGEST_SHORT_ROW:
+        return -(-n_tokens // SHORT_STEP) * SHORT_STEP
+    power: int = 2 ** (n_tokens - 1).bit_length()
+    return power * 3 // 4 if n_tokens <= power * 3 // 4 else power
+
+
+def _tokens_at_once(n_tokens: int, max_tokens: int) -> int:
+    """Return all tokens, or, where filling them up would cost too much, the next shorter row's."""
+    n_fillers = min(round_length(n_tokens), max_tokens) - n_tokens
+    if n_fillers <= max(FEW_FILLERS, n_tokens // FILLED_PART):
+        return n_tokens
+    power: int = 2 ** (n_tokens.bit_length() - 1)
+    return power * 3 // 2 if n_tokens >= power * 3 // 2 else power
 
 
 def gather_tokens(

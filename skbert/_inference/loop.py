@@ -158,6 +158,7 @@ def start_batches(
             max_windows=batch_size,
             pad=not encoder.packed,
             equal=not encoder.can_pad,
+            fill=encoder.reads_runs,
         )
         results = _try_batch(encoder, encodings, order[start:stop], outputs, head, places)
         if results is None:  # out of memory: go on from here with half as much at a time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ def reason(error: BaseException) -> str:
 # Both settings are the whole process's: of two threads, each would restore what the other set.
 # A thread that will draw random numbers takes `forked_generator` first: a fit holds that already.
 _QUIET = threading.RLock()
+# A setting of transformers.
+_NO_THREADS = "HF_DEACTIVATE_ASYNC_LOAD"
 
 
 @contextmanager
@@ -66,3 +69,23 @@ def quiet_transformers() -> Iterator[None]:
         finally:
             logging.set_verbosity(verbosity)
             logging.set_tqdm_hook(hook)
+
+
+@contextmanager
+def weights_read_by_this_thread() -> Iterator[None]:
+    """Keep transformers from reading weights in threads of its own, for a moment.
+
+    glibc would take their memory from an arena of the thread that asks for it, and keep up to
+    64 MiB at the top of that when they are freed: measured 40 MB more after ten loads of MiniLM in
+    bfloat16.
+    """
+    with _QUIET:
+        before = os.environ.get(_NO_THREADS)
+        os.environ[_NO_THREADS] = "1"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_NO_THREADS]
+            else:
+                os.environ[_NO_THREADS] = before

@@ -17,7 +17,11 @@ from skbert._models.checks import (
     warn_of_own_code,
 )
 from skbert._models.device import forked_generator
-from skbert._models.foreign import checkpoint_errors, quiet_transformers
+from skbert._models.foreign import (
+    checkpoint_errors,
+    quiet_transformers,
+    weights_read_by_this_thread,
+)
 from skbert._models.json_files import read_json
 from skbert._models.modules import model_folder
 
@@ -87,6 +91,7 @@ def load_model(
         # Weights that are missing get random values: not from the caller's generator.
         forked_generator(),
         quiet_transformers(),
+        weights_read_by_this_thread(),
     ):
         model, info = model_class.from_pretrained(
             folder,
@@ -119,14 +124,15 @@ def load_encoder_model(folder: Path, dtype: torch.dtype | str, config: Any) -> A
 
 
 def _detach_from_file(model: Any) -> None:
-    """Copy the weights, in place, into memory of their own.
+    """Copy the weights that are not, in place, into memory of their own.
 
     They are mapped from their file, all of it for as long as one of them lives: also linear layers'
     weights that were laid out anew, and page after page of embeddings as words appear. A file that
     others write to meanwhile would change the model or, cut short, kill the process.
     """
     for tensor in (*model.parameters(), *model.buffers()):
-        tensor.data = tensor.data.clone()
+        if not tensor.untyped_storage().resizable():  # not converted: still the file's
+            tensor.data = tensor.data.clone()
 
 
 @torch.no_grad()
@@ -162,6 +168,7 @@ def model_from_weights(config: Any, weights: dict[str, torch.Tensor], auto_class
         checkpoint_errors("The saved weights do not fit their configuration", "Fit again."),
         forked_generator(),
         quiet_transformers(),
+        weights_read_by_this_thread(),
     ):
         model, info = model_class.from_pretrained(
             None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True

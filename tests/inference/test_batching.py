@@ -195,15 +195,40 @@ def test_round_lengths_are_few_and_near():
     added = rounded - lengths
     assert (added >= 0).all()
     assert (added < np.maximum(16, lengths / 2)).all()
-    assert (added[1024:] < lengths[1024:] / 4).all()
-    assert (added[2048:] < lengths[2048:] / 8).all()
     assert (rounded % 16 == 0).all()
     assert (np.diff(rounded) >= 0).all()
-    assert len(np.unique(rounded[:4096])) == 30
-    assert len(np.unique(rounded)) == 30 + 2 * 16
+    assert len(np.unique(rounded[:4096])) == 16
+    assert len(np.unique(rounded)) == 16 + 2 * 2
     assert {round_length(2**power) for power in range(4, 15)} == {
         2**power for power in range(4, 15)
     }
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=400),
+    max_tokens=st.sampled_from([300, 512, 2048, 4096]),
+)
+def test_last_windows_are_cut_rather_than_filled_up_far(lengths, max_tokens):
+    lengths = np.sort(np.array(lengths, np.int64))[::-1]
+    batches = [lengths[slice(*cut)] for cut in cuts(lengths, max_tokens=max_tokens, fill=True)]
+    assert np.concatenate(batches).tolist() == lengths.tolist()
+    for batch in batches:
+        n_tokens = int(batch.sum())
+        n_fillers = min(round_length(n_tokens), max_tokens) - n_tokens
+        # A row ends with a whole window, the next of which may be as long as this one's last.
+        assert n_fillers <= max(32, n_tokens // 8, batch[-1])
+    full = cuts(lengths, max_tokens=max_tokens)[:-1]
+    assert cuts(lengths, max_tokens=max_tokens, fill=True)[: len(full)] == full
+
+
+def test_rows_of_one_long_window_are_not_cut():
+    assert batch_stop(np.array([1100], np.int64), 0, max_tokens=4096, fill=True) == 1
+    # 1,100 tokens would need 436 more, or one row of 1,024 and one of 96.
+    ones = np.ones(1100, np.int64)
+    assert cuts(ones, max_tokens=4096, fill=True) == [(0, 1024), (1024, 1100)]
+    assert cuts(np.ones(1400, np.int64), max_tokens=4096, fill=True) == [(0, 1400)]
+    assert cuts(ones, max_tokens=1200, fill=True) == [(0, 1100)]  # 100 more at most
 
 
 @settings(max_examples=80, deadline=None)
