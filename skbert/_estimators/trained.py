@@ -57,21 +57,22 @@ class TrainedEstimator(BertEstimator):
         Parameters
         ----------
         model : str
-            Hub id, or folder that `save_pretrained`, this one or transformers', wrote.
+            Model on the Hugging Face hub, or folder that was written by `save_pretrained` of skbert
+            or transformers.
         revision : str, default=None
-            Branch, tag or commit of the hub.
+            Branch, tag or commit of the hub; the main branch by default.
         **params
             Other parameters of the estimator.
 
         Returns
         -------
         estimator : estimator of this class
-            It predicts without `fit`.
+            The fitted estimator.
 
         Raises
         ------
         CheckpointError
-            If the checkpoint cannot be found or loaded, or holds no trained head for this task.
+            If the checkpoint cannot be found or loaded, or has no trained head for this task.
         """
         estimator = cls(model, revision=revision, **params)
         estimator._check_params()
@@ -107,7 +108,7 @@ class TrainedEstimator(BertEstimator):
         Parameters
         ----------
         folder : str or Path
-            Made if it does not exist; files of the same names are replaced.
+            Folder to write to. It is created if it does not exist. Existing files are replaced.
         """
         check_is_fitted(self)
         folder = Path(folder)
