@@ -60,7 +60,9 @@ class EmbeddingCache:
     >>> from pathlib import Path
     >>> from skbert import BertEmbedder, EmbeddingCache
     >>> cache = EmbeddingCache(Path(tempfile.mkdtemp()) / "embeddings.sqlite")
-    >>> vectors = BertEmbedder(cache=cache).fit_transform(["A cat.", "A dog.", "A cat."])
+    >>> vectors = BertEmbedder(cache=cache).fit_transform(
+    ...     ["A cat.", "A dog.", "A cat."]
+    ... )
     >>> len(cache)
     2
     >>> vectors = BertEmbedder(cache=cache).fit_transform(["A dog.", "A horse."])

@@ -216,9 +216,18 @@ class BertClassifier(ClassifierMixin, TextEstimator):
     Examples
     --------
     >>> from skbert import BertClassifier
-    >>> texts = ["I lost my card.", "Where is my money?", "My card is gone.", "Money is missing."]
-    >>> classifier = BertClassifier(min_steps=20, learning_rate=2e-4, random_state=0)
-    >>> classifier.fit(texts, ["card", "money", "card", "money"]).predict(["Is my card lost?"])
+    >>> texts = [
+    ...     "I lost my card.",
+    ...     "Where is my money?",
+    ...     "My card is gone.",
+    ...     "Money is missing.",
+    ... ]
+    >>> classifier = BertClassifier(
+    ...     min_steps=20, learning_rate=2e-4, random_state=0
+    ... )
+    >>> classifier.fit(texts, ["card", "money", "card", "money"]).predict(
+    ...     ["Is my card lost?"]
+    ... )
     array(['card'], dtype='<U5')
     """
 

@@ -197,7 +197,11 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     Examples
     --------
     >>> from skbert import BertEmbedder
-    >>> texts = ["A cat sat on the mat.", "A kitten rests on a rug.", "Rates went up again."]
+    >>> texts = [
+    ...     "A cat sat on the mat.",
+    ...     "A kitten rests on a rug.",
+    ...     "Rates went up again.",
+    ... ]
     >>> vectors = BertEmbedder(normalize=True).fit_transform(texts)
     >>> vectors.shape
     (3, 384)

@@ -159,7 +159,9 @@ class BertQuestionAnswerer(FineTunedEstimator):
     >>> from skbert import BertQuestionAnswerer
     >>> context = "Ada lives in Rome. Her brother Max is a cook in Paris."
     >>> X = [("Where does Ada live?", context), ("Who is a cook?", context)]
-    >>> reader = BertQuestionAnswerer(min_steps=60, learning_rate=3e-4, random_state=0)
+    >>> reader = BertQuestionAnswerer(
+    ...     min_steps=60, learning_rate=3e-4, random_state=0
+    ... )
     >>> reader.fit(X, ["Rome", "Max"]).predict(X)
     array(['Rome', 'Max'], dtype=object)
     """

@@ -194,9 +194,18 @@ class BertRegressor(RegressorMixin, TextEstimator):
     Examples
     --------
     >>> from skbert import BertRegressor
-    >>> texts = ["A very good film.", "A very bad film.", "A good film.", "A bad film."]
-    >>> regressor = BertRegressor(min_steps=40, learning_rate=2e-4, random_state=0)
-    >>> low, high = regressor.fit(texts, [5, 1, 4, 2]).predict(["A bad film.", "A good film."])
+    >>> texts = [
+    ...     "A very good film.",
+    ...     "A very bad film.",
+    ...     "A good film.",
+    ...     "A bad film.",
+    ... ]
+    >>> regressor = BertRegressor(
+    ...     min_steps=40, learning_rate=2e-4, random_state=0
+    ... )
+    >>> low, high = regressor.fit(texts, [5, 1, 4, 2]).predict(
+    ...     ["A bad film.", "A good film."]
+    ... )
     >>> bool(low < high)
     True
     """

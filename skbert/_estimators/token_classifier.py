@@ -174,9 +174,19 @@ class BertTokenClassifier(ProbedHead):
     Examples
     --------
     >>> from skbert import BertTokenClassifier
-    >>> X = [["Ada", "lives", "in", "Rome"], ["I", "met", "Ada"], ["Rome", "is", "old"]]
-    >>> y = [["B-PER", "O", "O", "B-LOC"], ["O", "O", "B-PER"], ["B-LOC", "O", "O"]]
-    >>> tagger = BertTokenClassifier(min_steps=40, learning_rate=3e-4, random_state=0).fit(X, y)
+    >>> X = [
+    ...     ["Ada", "lives", "in", "Rome"],
+    ...     ["I", "met", "Ada"],
+    ...     ["Rome", "is", "old"],
+    ... ]
+    >>> y = [
+    ...     ["B-PER", "O", "O", "B-LOC"],
+    ...     ["O", "O", "B-PER"],
+    ...     ["B-LOC", "O", "O"],
+    ... ]
+    >>> tagger = BertTokenClassifier(
+    ...     min_steps=40, learning_rate=3e-4, random_state=0
+    ... ).fit(X, y)
     >>> tagger.predict([["Ada", "saw", "Rome"]])[0]
     ['B-PER', 'O', 'B-LOC']
     """
