@@ -224,7 +224,7 @@ def _attention(estimator: Any, inputs: dict[str, Any], layer: int) -> NDArray[np
     weights = layers[layer - 1] if layers and len(layers) >= layer else None
     if weights is None or weights.shape[-1] != inputs["input_ids"].shape[1]:
         raise CheckpointError(
-            "This model gives no attention weights from each token to each. Use another model."
+            "This model returns no attention weights between tokens. Use another model."
         )
     result: NDArray[np.float32] = weights[0].cpu().numpy()
     return result

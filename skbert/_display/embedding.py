@@ -124,8 +124,8 @@ class EmbeddingDisplay:
         import_optional("matplotlib", extra="plot", needed_by=cls.__name__)
         if not hasattr(estimator, "transform"):
             raise ParameterError(
-                f"estimator is a {type(estimator).__name__}, which gives no vectors, expected a "
-                "BertEmbedder or another transformer. For vectors of your own use from_vectors."
+                f"estimator is a {type(estimator).__name__}, which returns no vectors, expected a "
+                "BertEmbedder or another transformer. For existing vectors, use from_vectors."
             )
         check_is_fitted(estimator)
         vectors = estimator.transform(X)

@@ -140,7 +140,8 @@ def _reader(
     clean = check_texts_or_pairs(texts)
     if clean.second is not None and settings["overflow"] != "truncate":
         raise ParameterError(
-            f"overflow={settings['overflow']!r} is for single texts, and texts holds pairs, which "
+            f"overflow={settings['overflow']!r} is for single texts, but texts contains pairs, "
+            "which "
             'can only be truncated. Use overflow="truncate", or a larger max_length.'
         )
     return BertEmbedder(model, **settings).fit(clean.first), clean
@@ -160,8 +161,8 @@ def read_texts(estimator: BertEmbedder | BertClassifier | BertRegressor, X: Any)
     columns = estimator._check_X(X, reset=False)
     if columns.n_columns > 1:
         raise InputError(
-            f"X has {columns.n_columns} columns of text, each of which is read by itself. Show one "
-            "column, with an estimator that was fitted on one."
+            f"X has {columns.n_columns} columns of text, which are read separately. Pass one "
+            "column, and an estimator that was fitted on one."
         )
     return Texts(columns.texts)
 

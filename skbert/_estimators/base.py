@@ -219,7 +219,7 @@ def warn_of_counted_truncation(
     if n_truncated:
         warnings.warn(
             f"{n_truncated} of {n_texts} texts are longer than max_length={max_length}: {n_lost} "
-            "of their tokens were cut off and not read. Use a larger max_length where the model "
+            "of their tokens were truncated. Use a larger max_length if the model "
             f"allows it, or {alternative}.",
             TruncationWarning,
             stacklevel=stacklevel_of_caller(),

@@ -482,8 +482,8 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         usual = "Sigmoid" if config.problem_type == "multi_label_classification" else "Softmax"
         if path is not None and path.rpartition(".")[2] != usual:
             warnings.warn(
-                f"{self.model!r} is a cross-encoder whose numbers pass through {path}. "
-                f"predict_proba gives probabilities ({usual.lower()}) instead.",
+                f"{self.model!r} is a cross-encoder with the activation {path}. "
+                f"predict_proba returns probabilities ({usual.lower()}) instead.",
                 CheckpointWarning,
                 stacklevel=stacklevel_of_caller(),
             )
@@ -505,8 +505,8 @@ class BertClassifier(ClassifierMixin, TextEstimator):
 def _check_several(classes: NDArray[Any], multilabel: bool) -> None:
     if len(classes) == 1 and not multilabel:
         raise InputError(
-            f"y and label_texts hold only one class ({classes.tolist()[0]!r}), expected at least 2 "
-            "classes. Name another, or pass texts of it."
+            f"y and label_texts contain only one class ({classes.tolist()[0]!r}), expected at "
+            "least 2 classes. Name another, or pass texts of it."
         )
 
 

@@ -372,7 +372,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         if self.pooling is None and self.n_components is not None:
             raise ParameterError(
                 f"n_components={self.n_components} is for one vector per text, and pooling=None "
-                "gives one a token. Use n_components=None, or a pooling."
+                "gives one per token. Use n_components=None, or a pooling."
             )
 
     def _check_X(self, X: Any, *, reset: bool) -> TextColumns:
@@ -388,8 +388,8 @@ class BertEmbedder(TransformerMixin, BertEstimator):
             )
         if self.pooling is None and columns.n_columns > 1:
             raise InputError(
-                f"X has {columns.n_columns} columns of text, and pooling=None gives one array of "
-                "token vectors a text, of one column. Choose a column, or a pooling."
+                f"X has {columns.n_columns} columns of text, but pooling=None gives one array of "
+                "token vectors per text of one column. Choose a column, or a pooling."
             )
         return columns
 
@@ -537,14 +537,14 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     def _refuse_columns_for_onnx(self) -> None:
         if self._has_indicator:
             raise ParameterError(
-                "add_indicator=True: an ONNX graph reads tokens, and is not told which texts are "
+                "add_indicator=True: an ONNX graph reads tokens, and cannot know which texts are "
                 "missing. Use add_indicator=False, and fit again."
             )
         if self._components is not None and len(self._columns) > 1:
             raise ParameterError(
                 f"n_components={self._components.n_components}: the {len(self._columns)} columns "
-                "of texts have components of their own, and an ONNX graph reads one column. Fit an "
-                "embedder a column, or use n_components=None."
+                "of texts have different components, and an ONNX graph reads one column. Fit one "
+                "embedder per column, or use n_components=None."
             )
 
     def _compute(

@@ -225,7 +225,7 @@ class PooledHead(ProbedHead):
         file = onnx_file(path, self)
         if self._reads_apart:
             raise ParameterError(
-                f"pair_mode_={self.pair_mode_!r}: an ONNX graph reads one text or pair a row, "
+                f"pair_mode_={self.pair_mode_!r}: an ONNX graph reads one text or pair per row, "
                 f"and a {BI_ENCODER} two texts; expected pair_mode={CROSS_ENCODER!r}. Fit with "
                 "that, or export a BertEmbedder and compare the vectors."
             )

@@ -294,7 +294,7 @@ class BertTokenClassifier(ProbedHead):
         classes, codes = sorted_classes(flat_labels(labels))
         if len(classes) < 2:
             raise InputError(
-                f"y holds only {len(classes)} class(es), expected at least 2 classes. "
+                f"y contains only {len(classes)} class(es), expected at least 2 classes. "
                 "Pass sentences with other labels, too."
             )
         bounds = cumulative([len(sentence) for sentence in sentences])
@@ -479,8 +479,8 @@ def _warn_of_other_label(classes: list[Any], scheme: Scheme) -> None:
     if len(others) == 1:
         warnings.warn(
             f"All labels but {others[0]!r} are written in the scheme {scheme.name}. If it marks "
-            f"words outside all entities, pass outside={others[0]!r}: now it is an entity, and "
-            "`score` is the accuracy of words.",
+            f"words outside of entities, pass outside={others[0]!r}. Otherwise it is an entity, "
+            "and `score` is the accuracy of words.",
             LabelWarning,
             stacklevel=stacklevel_of_caller(),
         )
@@ -489,8 +489,8 @@ def _warn_of_other_label(classes: list[Any], scheme: Scheme) -> None:
 def _warn_of_no_outside(classes: list[Any], outside: Any) -> None:
     if outside is not None and not any(is_outside(label, outside) for label in classes):
         warnings.warn(
-            f"outside={outside!r} is none of the labels {classes[:10]}, so every word becomes a "
-            "part of an entity. Pass the label of words outside all entities as outside=..., or "
+            f"outside={outside!r} is not one of the labels {classes[:10]}, so every word becomes "
+            "part of an entity. Pass the label of words outside of entities as outside=..., or "
             "outside=None if there is none.",
             LabelWarning,
             stacklevel=stacklevel_of_caller(),

@@ -83,8 +83,8 @@ class TrainedEstimator(BertEstimator):
         loaded, random = estimator._load_trained(folder, config, extras)
         if random:
             raise CheckpointError(
-                f"{model!r} holds no trained head for {cls.__name__}: {sorted(random)[0]!r} is "
-                f"missing or of another shape than config.json says. Train one: "
+                f"{model!r} has no trained head for {cls.__name__}: {sorted(random)[0]!r} is "
+                f"missing or has another shape than in config.json. Train one: "
                 f"{cls.__name__}(model={model!r}).fit(X, y)."
             )
         fitted = estimator._attributes_of(config, extras)
@@ -179,7 +179,7 @@ class TrainedEstimator(BertEstimator):
         if not reset and self._reads_pairs not in (None, is_pairs):
             kinds = ("single texts", "pairs of texts")
             raise InputError(
-                f"X holds {kinds[is_pairs]}, but this {type(self).__name__} was fitted on "
+                f"X contains {kinds[is_pairs]}, but this {type(self).__name__} was fitted on "
                 f"{kinds[not is_pairs]}. Pass what it was fitted on, or fit it again."
             )
         self._check_columns(X, reset=reset)

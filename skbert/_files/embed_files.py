@@ -190,8 +190,8 @@ def _plan(
     taken = set(vectors.values()) & set(kept)
     if taken:
         raise InputError(
-            f"The source has a column {min(taken)!r} already, which is to be that of the vectors. "
-            "Choose other columns with keep=[...]."
+            f"The source has a column {min(taken)!r} already, which is the name of the column of "
+            "vectors. Choose other columns with keep=[...]."
         )
     return _Work(source, texts, kept, vectors, _fitted(embedder, texts))
 
@@ -219,8 +219,8 @@ def _fitted(embedder: BertEmbedder | None, columns: list[str]) -> BertEmbedder:
         return embedder
     if embedder.n_components is not None:
         raise ParameterError(
-            f"n_components={embedder.n_components} are fitted to texts. Pass an embedder that is "
-            "fitted to some of them."
+            f"n_components={embedder.n_components} has to be fitted to texts. Pass an embedder "
+            "that is fitted to some of them."
         )
     return clone(embedder).fit(_as_X(arrow("").table({name: ["a"] for name in columns})))
 
@@ -233,8 +233,8 @@ def _as_X(table: Any) -> Any:
 def _check_apart(source: Path, folder: Path) -> None:
     if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
         raise InputError(
-            f"The destination {folder} is within the source {source}, of which it would become a "
-            "part. Pass a folder beside it."
+            f"The destination {folder} is inside the source {source} and would become a "
+            "part of it. Pass a folder outside of it."
         )
 
 

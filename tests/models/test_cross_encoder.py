@@ -94,7 +94,7 @@ class TestOneOutput:
 
     def test_no_activation_of_torch(self, head):
         edit(head / "config.json", sentence_transformers={"activation_fn": "torch.nn.magic"})
-        with pytest.raises(CheckpointError, match=r"is none of torch\.nn's"):
+        with pytest.raises(CheckpointError, match=r"is not one of torch\.nn"):
             BertRegressor.from_pretrained(str(head))
 
     def test_saved_again(self, head, tmp_path):
