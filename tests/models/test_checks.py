@@ -132,7 +132,9 @@ class TestWeights:
         if not whole:
             (folder / "config.json").unlink()
             (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
-        refuses(folder, r"adapter_config\.json: the folder contains an adapter.*merge_and_unload\(\)")
+        refuses(
+            folder, r"adapter_config\.json: the folder contains an adapter.*merge_and_unload\(\)"
+        )
 
 
 class TestTokens:

@@ -412,7 +412,9 @@ def fitted_on_pairs(tiny_bert):
 
 
 def test_estimator_of_pairs_refuses_single_texts(fitted_on_pairs):
-    with pytest.raises(InputError, match=r"X contains single texts, but .* fitted on pairs of texts"):
+    with pytest.raises(
+        InputError, match=r"X contains single texts, but .* fitted on pairs of texts"
+    ):
         fitted_on_pairs.predict(SINGLES)
 
 
