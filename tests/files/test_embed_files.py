@@ -360,7 +360,7 @@ class TestCommandLine:
 
         monkeypatch.setattr(command_line, "embed_files", stopped)
         assert self.run("in.csv", "out", "--column", "text") == 130
-        assert "goes on from here" in capsys.readouterr().err
+        assert "continues from here" in capsys.readouterr().err
 
     def test_defaults_are_those_of_the_embedder(self):
         asked = command_line.parser().parse_args(["embed", "in", "out", "--column", "text"])
