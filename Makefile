@@ -25,7 +25,8 @@ test-low: $(LOW)/.test-low
 # (transformers, tokenizers, safetensors), attention, cloning, pipelines and set_output (scikit-learn), files (pyarrow), and
 # the numbers that were recorded with the newest versions.
 QUARTER := tests/texts/test_inputs.py tests/models tests/kernels/test_packing.py tests/files \
-	tests/estimators/test_in_sklearn.py tests/test_recorded_results.py tests/test_lowest_versions.py
+	tests/estimators/test_in_sklearn.py tests/test_recorded_results.py tests/test_lowest_versions.py \
+	$(addprefix --deselect=tests/files/test_embed_files.py::test_,killed_twenty_times memory_is_bounded) # slow
 test-low-quarter: $(LOW_CPU)/.test-low
 	$(LOW_CPU)/bin/python -m pytest $(QUARTER)
 
