@@ -45,6 +45,7 @@ autosummary_generate = True
 maximum_signature_line_length = 80
 autodoc_typehints = "none"  # numpydoc's sections tell them
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"  # "fit()" fits beside the page
 numpydoc_show_class_members = False  # the template lists them
 
 # Written when the pages are built, from the few names that they link to: no network is needed.

@@ -31,35 +31,35 @@ import sklearn
 
 
 class SkbertError(ValueError):
-    """Base class of every error that skbert raises on purpose."""
+    """Base class of the errors of skbert."""
 
 
 class InputError(SkbertError):
-    """The data passed as ``X`` (or ``texts``) is not what the estimator reads."""
+    """X, y or texts have a wrong type, shape or content."""
 
 
 class TextTooLongError(InputError):
-    """A text is longer than ``max_length`` and ``overflow="error"`` was asked for."""
+    """A text is longer than ``max_length``, with ``overflow="error"``."""
 
 
 class ParameterError(SkbertError):
-    """A constructor parameter has a value that cannot be used."""
+    """A parameter has an invalid value."""
 
 
 class TrainingError(SkbertError):
-    """The loss became NaN or infinite while a model was trained."""
+    """The loss became NaN or infinite in training."""
 
 
 class DeviceError(SkbertError):
-    """The asked device or precision is not available, or its memory is full."""
+    """The device or the precision is not available, or the memory of the device is full."""
 
 
 class CacheError(SkbertError):
-    """The file of an `EmbeddingCache` is damaged, locked, or not one; it was not changed."""
+    """The file of an `EmbeddingCache` is damaged, locked, or not a cache; it was not changed."""
 
 
 class DestinationError(SkbertError):
-    """The folder that `embed_files` writes to is locked, of something else, full or damaged."""
+    """The folder of `embed_files` is locked, full, damaged, or contains something else."""
 
 
 class MissingPackageError(SkbertError, ImportError):
@@ -75,7 +75,7 @@ class CheckpointNotFoundError(CheckpointError):
 
 
 class CheckpointChangedError(CheckpointError):
-    """The weights found now are not the ones that the estimator was fitted with."""
+    """The weights are not those that the estimator was fitted with."""
 
 
 class SkbertWarning(UserWarning):
@@ -83,23 +83,23 @@ class SkbertWarning(UserWarning):
 
 
 class TruncationWarning(SkbertWarning):
-    """Some texts were longer than ``max_length``; their ends were not read."""
+    """Some texts were longer than ``max_length`` and were truncated."""
 
 
 class InterruptedTrainingWarning(SkbertWarning):
-    """Ctrl-C ended a training; the estimator keeps what it learned so far."""
+    """Training was stopped with Ctrl-C; the estimator keeps the weights so far."""
 
 
 class CheckpointWarning(SkbertWarning):
-    """The checkpoint's own files ask for a step that skbert does not apply."""
+    """The files of the checkpoint contain a step that skbert does not apply."""
 
 
 class LabelWarning(SkbertWarning):
-    """No label of words, or another one than the others suggest, is outside all entities."""
+    """The labels of words do not fit the parameter ``outside``."""
 
 
 class CompletenessWarning(SkbertWarning):
-    """The importances of a text's words do not sum to the change that they explain."""
+    """The importances of words do not sum to the change of the output."""
 
 
 def stacklevel_of_caller() -> int:

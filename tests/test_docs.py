@@ -140,6 +140,7 @@ def test_pictures_show_the_results() -> None:
 
 
 def test_docstrings_of_every_public_name_are_checked() -> None:
+    pytest.importorskip("numpydoc")
     checked = set(load("check_docstrings").public_names())
     public = {name for name in skbert.__all__ if callable(getattr(skbert, name))}
     assert {f"skbert.{name}" for name in public} <= checked

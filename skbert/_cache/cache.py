@@ -19,39 +19,40 @@ USUAL_NAME = "embeddings.sqlite"
 class EmbeddingCache:
     """Cache of vectors on disk, with one entry per text.
 
-    Pass it, or just its path, as ``cache`` of a `BertEmbedder`. The folds of a cross-validation,
-    all candidates of a grid search, worker processes and later runs then share it. An entry is
-    found again only with the same text, weights, tokenizer, precision, and parameters that change
-    a vector, so any embedders can share one file without mixing.
+    Pass it, or its path, as ``cache`` of a `BertEmbedder`. The folds of a cross-validation, all
+    candidates of a grid search, worker processes and later runs then share it. The key of an entry
+    contains the text, the weights, the tokenizer, the precision, and all parameters that change a
+    vector, so different embedders can share one file.
 
     Parameters
     ----------
     path : str or Path
-        The file, which is made when it is first needed; or a folder, for the file
-        ``embeddings.sqlite`` in it: one that exists, or a str that ends in a slash.
+        File, which is created when it is first needed; or a folder (an existing one, or a str that
+        ends with a slash) for the file ``embeddings.sqlite``.
     max_bytes : int, default=None
-        Size that the file should not exceed, at least 2**20. When it is reached, the entries that
-        were not used for longest are dropped. By default it grows without limit.
+        Maximum size of the file, at least 2**20. When it is reached, the least recently used
+        entries are removed. By default, there is no limit.
 
     Raises
     ------
     CacheError
-        When it is used: if the file is damaged or is not one of a cache; it is left as it is.
+        When it is used, if the file is damaged or not a cache. The file is not changed.
     ParameterError
-        If max_bytes is unusable.
+        If max_bytes is invalid.
 
     See Also
     --------
-    BertEmbedder : Its parameter ``cache``.
+    BertEmbedder : Vectors of texts, with a parameter ``cache``.
 
     Notes
     -----
-    The file is an SQLite database in WAL mode: several processes of one machine may read and
-    write it at once, and it stays whole when one of them is killed. It must be on a local disk;
-    SQLite's locks do not work on network drives. While it is used, two files that end in ``-wal``
-    and ``-shm`` lie beside it. Nothing in it is pickled: vectors are raw little-endian float32.
+    The file is an SQLite database in WAL mode. Several processes of one machine can
+    read and write it at the same time, and it is not damaged if one of them is killed. It must be
+    on a local disk, because the locks of SQLite do not work on network drives. While it is used,
+    there are two more files that end with ``-wal`` and ``-shm``. It contains no pickles: vectors
+    are stored as little-endian float32.
 
-    Uses are recorded only through a cache that has ``max_bytes``.
+    The last use of an entry is only recorded if ``max_bytes`` is set.
 
     Examples
     --------
@@ -59,7 +60,9 @@ class EmbeddingCache:
     >>> from pathlib import Path
     >>> from skbert import BertEmbedder, EmbeddingCache
     >>> cache = EmbeddingCache(Path(tempfile.mkdtemp()) / "embeddings.sqlite")
-    >>> vectors = BertEmbedder(cache=cache).fit_transform(["A cat.", "A dog.", "A cat."])
+    >>> vectors = BertEmbedder(cache=cache).fit_transform(
+    ...     ["A cat.", "A dog.", "A cat."]
+    ... )
     >>> len(cache)
     2
     >>> vectors = BertEmbedder(cache=cache).fit_transform(["A dog.", "A horse."])
@@ -107,14 +110,14 @@ class EmbeddingCache:
             connection.execute("VACUUM")
 
     def info(self) -> dict[str, Any]:
-        """Return what the store holds, and how this process used it.
+        """Return the contents of the cache, and its use by this process.
 
         Returns
         -------
         info : dict
-            ``path``; ``entries``, the number of stored texts (one text with two settings counts
-            twice); ``bytes`` in use; ``max_bytes``; ``hits`` and ``misses``, the texts that this
-            process found or did not find there, each counted once a `transform`.
+            ``path``; ``entries``, the number of stored vectors; ``bytes`` in use; ``max_bytes``;
+            ``hits`` and ``misses``, the number of texts that this process found or did not find,
+            each counted once per `transform`.
         """
         check(self.path)
         entries = size = 0

@@ -100,8 +100,8 @@ def check(path: Path) -> None:
     """
     if path.is_dir():
         raise CacheError(
-            f"The cache {path} is a folder, expected the path of a file, which is made if it does "
-            f"not exist: {path / 'embeddings.sqlite'}."
+            f"The cache {path} is a folder, expected the path of a file, which is created if it "
+            f"does not exist: {path / 'embeddings.sqlite'}."
         )
     if not path.exists():
         return
@@ -119,14 +119,14 @@ def _check_head(path: Path) -> None:
     is_ours = head[:16] == b"SQLite format 3\0" and head[68:72] == APPLICATION_ID.to_bytes(4, "big")
     if not is_ours:
         raise CacheError(
-            f"{path} is not a cache of skbert, and was left as it is. Pass another path; a file "
-            "that does not exist is made."
+            f"{path} is not a cache of skbert, and was not changed. Pass another path; a file "
+            "that does not exist is created."
         )
     version = int.from_bytes(head[60:64], "big")
     if version != FORMAT:
         raise CacheError(
-            f"The cache {path} has format {version}, expected {FORMAT}: another version of skbert "
-            "made it. It was left as it is. Pass another path, or delete it."
+            f"The cache {path} has format {version}, expected {FORMAT}: it was created by another "
+            "version of skbert. It was not changed. Pass another path, or delete it."
         )
 
 
@@ -161,6 +161,6 @@ def _explained(path: Path, error: sqlite3.Error) -> CacheError:
 def damaged(path: Path, what: str) -> CacheError:
     """Return the error for a file whose content is not what was written."""
     return CacheError(
-        f"The cache {path} is damaged ({what}), and was left as it is. Delete it, or pass another "
+        f"The cache {path} is damaged ({what}), and was not changed. Delete it, or pass another "
         "path: its vectors are computed again."
     )

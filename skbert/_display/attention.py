@@ -22,22 +22,22 @@ TOKEN_INCHES, LEAST_INCHES, MOST_INCHES = 0.2, 4.5, 24.0
 
 
 class AttentionDisplay:
-    """Attention weights of a layer, from each token of a text to each, as a heat map.
+    """Heat map of the attention weights between the tokens of a text in a layer.
 
-    Row i holds how much token i takes from each token; rows sum to 1. Weights show what a head
-    reads, not what a prediction comes from [1]_; for that see `TokenImportanceDisplay`. Make one
-    with `from_estimator`.
+    Row i contains the weights of all tokens for token i; rows sum to 1. Attention weights do not
+    explain a prediction [1]_; see `TokenImportanceDisplay` for that. Create a display with
+    `from_estimator`.
 
     Parameters
     ----------
     weights : ndarray of float32, shape (n_tokens, n_tokens)
         Attention weights of one head, or the mean over heads.
     tokens : list of str
-        The tokens, special ones included.
+        The tokens, including special tokens.
     layer : int, default=None
-        The layer that they are from, from 1.
+        Number of the layer; the first is 1.
     head : int, default=None
-        The head, from 0; None for the mean over all.
+        Number of the head; the first is 0. None for the mean over all heads.
 
     Attributes
     ----------
@@ -48,11 +48,11 @@ class AttentionDisplay:
     image_ : matplotlib AxesImage
         The heat map.
     colorbar_ : matplotlib Colorbar or None
-        The scale of the colors; None without one.
+        The colorbar; None if there is none.
 
     See Also
     --------
-    TokenImportanceDisplay : Which words a prediction comes from.
+    TokenImportanceDisplay : Importance of words for a prediction.
 
     References
     ----------
@@ -64,7 +64,9 @@ class AttentionDisplay:
     >>> from skbert import BertEmbedder
     >>> from skbert.display import AttentionDisplay
     >>> texts = ["The cat sat on the mat."]
-    >>> display = AttentionDisplay.from_estimator(BertEmbedder().fit(texts), texts, layer=2, head=0)
+    >>> display = AttentionDisplay.from_estimator(
+    ...     BertEmbedder().fit(texts), texts, layer=2, head=0
+    ... )
     >>> display.tokens
     ['[CLS]', 'the', 'cat', 'sat', 'on', 'the', 'mat', '.', '[SEP]']
     >>> display.weights.sum(axis=1).round(4)
@@ -96,36 +98,37 @@ class AttentionDisplay:
         cmap: Any = "Blues",
         colorbar: bool = True,
     ) -> AttentionDisplay:
-        """Compute the attention weights of one text, and draw them.
+        """Compute and plot the attention weights of one text.
 
         Parameters
         ----------
         estimator : fitted estimator of skbert
-            An embedder or any of the fine-tuned ones.
+            A `BertEmbedder`, or any fine-tuned estimator.
         X : sequence or frame of length 1
-            The text or the pair, in the form that the estimator reads.
+            The text or the pair, as for `predict` or `transform` of the estimator.
         layer : int, default=-1
-            As in `BertEmbedder`: 1 the first layer, -1 the last.
+            Number of the layer, as in `BertEmbedder`: 1 is the first layer, -1 the last.
         head : int, default=None
-            A head of the layer, from 0; by default the mean over all heads.
+            Number of the head; the first is 0. By default, the mean over all heads.
         ax : matplotlib Axes, default=None
-            Axes to draw on; by default those of a new figure, as large as the tokens need.
+            Axes to plot on; by default those of a new figure, whose size depends on the number of
+            tokens.
         cmap : str or matplotlib Colormap, default="Blues"
-            Colors of weights from 0 on.
+            Colormap of the weights.
         colorbar : bool, default=True
-            Whether to draw the scale of the colors.
+            Whether to add a colorbar.
 
         Returns
         -------
         display : AttentionDisplay
-            The drawn display.
+            The display, after plotting.
 
         Raises
         ------
         SkbertError
-            `MissingPackageError` without matplotlib; `ParameterError` for a layer or head that is
-            not there; `InputError` for an X that is not one text, or is read in several windows;
-            `CheckpointError` for a model that gives no attention weights.
+            `MissingPackageError` without matplotlib; `ParameterError` for a layer or head that does
+            not exist; `InputError` if X is not one text, or is read in several windows;
+            `CheckpointError` for a model without attention weights.
         """
         import_optional("matplotlib", extra="plot", needed_by=cls.__name__)
         example = tokenize_one(estimator, X)
@@ -149,16 +152,17 @@ class AttentionDisplay:
     def plot(
         self, ax: Any = None, *, cmap: Any = "Blues", colorbar: bool = True
     ) -> AttentionDisplay:
-        """Draw the heat map.
+        """Plot the heat map.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on; by default those of a new figure, as large as the tokens need.
+            Axes to plot on; by default those of a new figure, whose size depends on the number of
+            tokens.
         cmap : str or matplotlib Colormap, default="Blues"
-            Colors of weights from 0 on.
+            Colormap of the weights.
         colorbar : bool, default=True
-            Whether to draw the scale of the colors.
+            Whether to add a colorbar.
 
         Returns
         -------
@@ -220,7 +224,7 @@ def _attention(estimator: Any, inputs: dict[str, Any], layer: int) -> NDArray[np
     weights = layers[layer - 1] if layers and len(layers) >= layer else None
     if weights is None or weights.shape[-1] != inputs["input_ids"].shape[1]:
         raise CheckpointError(
-            "This model gives no attention weights from each token to each. Use another model."
+            "This model returns no attention weights between tokens. Use another model."
         )
     result: NDArray[np.float32] = weights[0].cpu().numpy()
     return result

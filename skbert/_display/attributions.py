@@ -157,8 +157,8 @@ def _integrated(
         except torch.OutOfMemoryError as error:
             if n_copies == 1:
                 raise DeviceError(
-                    f"The memory of {text.device} does not hold the gradients of one text of "
-                    f"{text.shape[1]} tokens beside the model. Use a shorter text, or an "
+                    f"The memory of {text.device} is too small for the gradients of one text of "
+                    f"{text.shape[1]} tokens. Use a shorter text, or an "
                     'estimator with device="cpu".'
                 ) from error
         n_copies //= 2
@@ -169,7 +169,7 @@ def _check_same(output: float, expected: float) -> None:
     if not np.isclose(output, expected, rtol=1e-3, atol=1e-3):
         raise CheckpointError(
             f"This model gives {output:.4g} for the text's input embeddings, but {expected:.4g} "
-            "for its token ids: it does more with ids than look embeddings up, so integrated "
+            "for its token ids: it uses the ids for more than embeddings, so integrated "
             "gradients cannot explain it. Use another model."
         )
 

@@ -21,43 +21,50 @@ LONGEST_NAME = 30
 
 
 class EmbeddingDisplay:
-    """A map of vectors: one point a text, near each other where the vectors are.
+    """Scatter plot of vectors in two dimensions, with one point per text.
 
-    Make one with `from_estimator` or `from_vectors`.
+    Create a display with `from_estimator` or `from_vectors`.
 
     Parameters
     ----------
     points : ndarray, shape (n_texts, 2)
-        Places on the map.
+        Coordinates of the points.
     labels : ndarray, shape (n_texts,), default=None
-        Classes, shown by colors and markers, or real numbers, shown by a scale of colors.
+        Classes, shown by colors and markers, or real numbers, shown by a colormap.
     axis_names : tuple of str, default=("", "")
-        What the two axes are.
+        Labels of the two axes.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Axes with the map.
+        Axes with the points.
     figure_ : matplotlib Figure
         Figure with the axes.
     scatters_ : list of matplotlib PathCollection
-        Points, one collection a class, in the order of the sorted classes.
+        Points, with one collection per class, in the order of the sorted classes.
     legend_ : matplotlib Legend or None
-        Names of the classes.
+        Legend with the classes; None if there is none.
     colorbar_ : matplotlib Colorbar or None
-        The scale of real numbers.
+        Colorbar of real numbers; None if there is none.
 
     See Also
     --------
-    skbert.BertEmbedder : Texts to vectors.
+    skbert.BertEmbedder : Vectors of texts.
 
     Examples
     --------
     >>> from skbert import BertEmbedder
     >>> from skbert.display import EmbeddingDisplay
-    >>> texts = ["I lost my card", "My card was stolen", "Rates for dollars?", "Is the pound up?"]
+    >>> texts = [
+    ...     "I lost my card",
+    ...     "My card was stolen",
+    ...     "Rates for dollars?",
+    ...     "Is the pound up?",
+    ... ]
     >>> labels = ["card", "card", "rate", "rate"]
-    >>> display = EmbeddingDisplay.from_estimator(BertEmbedder().fit(texts), texts, labels)
+    >>> display = EmbeddingDisplay.from_estimator(
+    ...     BertEmbedder().fit(texts), texts, labels
+    ... )
     >>> display.points.shape
     (4, 2)
     """
@@ -84,40 +91,41 @@ class EmbeddingDisplay:
         ax: Any = None,
         **scatter_kwargs: Any,
     ) -> EmbeddingDisplay:
-        """Embed texts and draw the map of their vectors.
+        """Embed texts and plot their vectors.
 
         Parameters
         ----------
         estimator : BertEmbedder, or any fitted transformer
-            Gives one vector per text; a pipeline that ends with a transformer will do.
+            Transformer that returns one vector per text; also a pipeline that ends with a
+            transformer.
         X : sequence of str, of length n_texts
-            Texts, or what else the estimator reads.
+            Texts, or any other input of the estimator.
         y : array-like, shape (n_texts,), default=None
             Classes or numbers, shown by colors.
         reducer : transformer, default=None
-            Its `fit_transform` makes two features of the vectors, e.g. ``TSNE()``; by default
-            the two first principal components. It is fitted.
+            Transformer to two features, such as ``TSNE()``; by default the first two principal
+            components. It is fitted to the vectors.
         ax : matplotlib Axes, default=None
-            Axes to draw on; by default those of a new figure.
+            Axes to plot on; by default those of a new figure.
         **scatter_kwargs
-            For matplotlib's `scatter`.
+            Additional keyword arguments of matplotlib's `scatter`.
 
         Returns
         -------
         display : EmbeddingDisplay
-            The drawn display.
+            The display, after plotting.
 
         Raises
         ------
         SkbertError
             `MissingPackageError` without matplotlib; `ParameterError` for an estimator or reducer
-            that gives no vectors; `InputError` for a y that cannot be shown.
+            that returns no vectors; `InputError` for a y that cannot be shown.
         """
         import_optional("matplotlib", extra="plot", needed_by=cls.__name__)
         if not hasattr(estimator, "transform"):
             raise ParameterError(
-                f"estimator is a {type(estimator).__name__}, which gives no vectors, expected a "
-                "BertEmbedder or another transformer. For vectors of your own use from_vectors."
+                f"estimator is a {type(estimator).__name__}, which returns no vectors, expected a "
+                "BertEmbedder or another transformer. For existing vectors, use from_vectors."
             )
         check_is_fitted(estimator)
         vectors = estimator.transform(X)
@@ -138,31 +146,31 @@ class EmbeddingDisplay:
         ax: Any = None,
         **scatter_kwargs: Any,
     ) -> EmbeddingDisplay:
-        """Draw the map of vectors.
+        """Plot vectors.
 
         Parameters
         ----------
         vectors : array-like, shape (n_texts, n_features)
-            The vectors; those of two features are drawn as they are.
+            The vectors. Vectors with two features are plotted without a reducer.
         y : array-like, shape (n_texts,), default=None
             Classes or numbers, shown by colors.
         reducer : transformer, default=None
-            Its `fit_transform` makes two features of the vectors, e.g. ``TSNE()``; by default
-            the two first principal components. It is fitted.
+            Transformer to two features, such as ``TSNE()``; by default the first two principal
+            components. It is fitted to the vectors.
         ax : matplotlib Axes, default=None
-            Axes to draw on; by default those of a new figure.
+            Axes to plot on; by default those of a new figure.
         **scatter_kwargs
-            For matplotlib's `scatter`.
+            Additional keyword arguments of matplotlib's `scatter`.
 
         Returns
         -------
         display : EmbeddingDisplay
-            The drawn display.
+            The display, after plotting.
 
         Raises
         ------
         SkbertError
-            As `from_estimator`.
+            As in `from_estimator`.
         """
         import_optional("matplotlib", extra="plot", needed_by=cls.__name__)
         vectors = check_array(vectors, ensure_min_samples=2, ensure_min_features=2)
@@ -172,14 +180,14 @@ class EmbeddingDisplay:
         return display.plot(ax=ax, **scatter_kwargs)
 
     def plot(self, ax: Any = None, **scatter_kwargs: Any) -> EmbeddingDisplay:
-        """Draw the map.
+        """Plot the points.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on; by default those of a new figure.
+            Axes to plot on; by default those of a new figure.
         **scatter_kwargs
-            For matplotlib's `scatter`.
+            Additional keyword arguments of matplotlib's `scatter`.
 
         Returns
         -------

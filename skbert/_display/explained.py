@@ -138,8 +138,8 @@ def _best_window(
         whole = positions[:, 1] > 0
         if not whole.any():
             raise InputError(
-                f"No window holds the answer {example.texts[1][start:end]!r} whole. Use a shorter "
-                "answer, or an estimator with a larger max_length or stride."
+                f"No window contains the complete answer {example.texts[1][start:end]!r}. Use a "
+                "shorter answer, or an estimator with a larger max_length or stride."
             )
         window = int(np.where(whole, sums, -np.inf).argmax())
     return window, int(positions[window, 0]), int(positions[window, 1])

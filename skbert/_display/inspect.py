@@ -36,54 +36,54 @@ def inspect_tokens(
     stride: int | None = None,
     padding: bool = False,
 ) -> Any:
-    """Show what a model reads of each text: its tokens, their ids, and where they come from.
+    """Return the tokens of each text, with their ids and their positions in the text.
 
-    The rows of one text line up with its array from ``BertEmbedder(pooling=None)`` with the same
-    settings. Pairs of texts are shown as `BertClassifier` and `BertRegressor` read them.
+    The rows of a text correspond to the rows of its array from ``BertEmbedder(pooling=None)`` with
+    the same settings. Pairs of texts are shown as `BertClassifier` and `BertRegressor` read them.
 
     Parameters
     ----------
     texts : sequence of str or of pairs of str, or frame with one or two columns
         Texts, as for `BertEmbedder.transform`, or pairs, as for `BertClassifier.fit`. Missing
-        values are refused, or read as an embedder's ``missing`` says.
+        values raise an error, or are handled as in an embedder with ``missing``.
     model : str or fitted estimator, default="sentence-transformers/all-MiniLM-L6-v2"
-        Hub id or folder; or a `BertEmbedder`, `BertClassifier` or `BertRegressor`, which is given
-        what it was made for, and whose own settings are used: leave the next four parameters
-        alone.
+        Model on the Hugging Face hub, or folder; or a `BertEmbedder`, `BertClassifier` or
+        `BertRegressor`, whose settings are used. Do not set the next four parameters with an
+        estimator.
     revision : str, default=None
-        Branch, tag or commit of the hub.
+        Branch, tag or commit of the hub; the main branch by default.
     max_length : int, default=None
-        Most tokens read at once; by default what the checkpoint's own files say.
+        Maximum number of tokens; by default the limit of the checkpoint.
     overflow : {"truncate", "windows", "error"}, default="truncate"
-        What happens to a longer text, as in `BertEmbedder`. With "windows" each token is shown
-        once, and ``window`` tells where its vector comes from. Pairs can only be truncated, the
-        longer text first.
+        How longer texts are handled, as in `BertEmbedder`. With "windows", each token is shown
+        once, in the window from which its vector is taken. Pairs can only be truncated, the longer
+        text first.
     stride : int, default=None
         Number of tokens by which windows overlap; by default a quarter of a window.
     padding : bool, default=False
-        Also show the padding that would make all windows as long as the longest, with attention
-        mask 0. Such rows have no vectors.
+        Also show the padding to the length of the longest window, with attention mask 0. These rows
+        have no vectors.
 
     Returns
     -------
     tokens : pandas.DataFrame
-        One row a token, with columns
+        One row per token, with the columns
 
         - ``text``: position of the text, or of the pair;
-        - ``window``: window of that text, from 0;
+        - ``window``: window of that text; the first is 0;
         - ``token``, ``id``: the word piece and its number in the vocabulary;
-        - ``sequence``: 0 for tokens of a text or of the first text of a pair, 1 for those of the
-          second one, also where the two are read apart, -1 for special tokens and padding;
-        - ``segment``: the segment id that the model reads: for BERT 1 from the second text of a
-          pair on, else 0; always 0 for models that tell no segments apart;
+        - ``sequence``: 0 for tokens of a text or of the first text of a pair, 1 for tokens of the
+          second text of a pair, -1 for special tokens and padding;
+        - ``segment``: the segment id (``token_type_id``): for BERT, 1 for the second text of a pair
+          and its ``[SEP]``, else 0; always 0 for models without segments;
         - ``attention_mask``: 1 for tokens, 0 for padding;
-        - ``start``, ``end``: the characters ``text[start:end]`` that the token was made from, in
-          a pair those of its own text; 0, 0 for special tokens.
+        - ``start``, ``end``: the characters ``text[start:end]`` of the token, in a pair those of
+          its own text; 0, 0 for special tokens.
 
     Raises
     ------
     SkbertError
-        As the estimator does for such texts; also if pandas is not installed.
+        The errors of the estimator for such texts; `MissingPackageError` without pandas.
 
     Examples
     --------
@@ -95,7 +95,9 @@ def inspect_tokens(
     2             !    999     12   13
     3         [SEP]    102      0    0
 
-    >>> inspect_tokens([("Who?", "Me.")])[["token", "sequence", "segment", "start", "end"]]
+    >>> inspect_tokens([("Who?", "Me.")])[
+    ...     ["token", "sequence", "segment", "start", "end"]
+    ... ]
        token  sequence  segment  start  end
     0  [CLS]        -1        0      0    0
     1    who         0        0      0    3
@@ -138,7 +140,8 @@ def _reader(
     clean = check_texts_or_pairs(texts)
     if clean.second is not None and settings["overflow"] != "truncate":
         raise ParameterError(
-            f"overflow={settings['overflow']!r} is for single texts, and texts holds pairs, which "
+            f"overflow={settings['overflow']!r} is for single texts, but texts contains pairs, "
+            "which "
             'can only be truncated. Use overflow="truncate", or a larger max_length.'
         )
     return BertEmbedder(model, **settings).fit(clean.first), clean
@@ -158,8 +161,8 @@ def read_texts(estimator: BertEmbedder | BertClassifier | BertRegressor, X: Any)
     columns = estimator._check_X(X, reset=False)
     if columns.n_columns > 1:
         raise InputError(
-            f"X has {columns.n_columns} columns of text, each of which is read by itself. Show one "
-            "column, with an estimator that was fitted on one."
+            f"X has {columns.n_columns} columns of text, which are read separately. Pass one "
+            "column, and an estimator that was fitted on one."
         )
     return Texts(columns.texts)
 

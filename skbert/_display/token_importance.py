@@ -24,36 +24,36 @@ BASELINES = ("pad", "zero")
 
 
 class TokenImportanceDisplay:
-    """Words of a text, colored by their importance for a prediction.
+    """Plot of a text with words colored by their importance for a prediction.
 
-    The importance of a word is its share, by integrated gradients [1]_, of the change of the
-    model's output between a baseline, the text with all its words blanked out, and the text.
-    Shares of all words sum to that change. Make one with `from_estimator`.
+    Importances are computed with integrated gradients [1]_. They sum to the change of the output of
+    the model between a baseline, in which all words are blank, and the text. Create a display with
+    `from_estimator`.
 
     Parameters
     ----------
     texts : tuple of str
         The text, or the two texts of a pair.
     words : list of Word
-        Which of the texts each word is in, and the characters where it begins and ends.
+        For each word its text, and the characters where it starts and ends.
     word_importances : ndarray of float64, shape (n_words,)
         Importance of each word; NaN for words that the model did not read.
     tokens : list of str
-        Word pieces that the model read, special tokens included.
+        Tokens that the model read, including special tokens.
     token_importances : ndarray of float64, shape (n_tokens,)
-        Importance of each of them; 0 for special tokens, which the baseline has, too.
+        Importance of each token; 0 for special tokens, which are the same in the baseline.
     name : str
-        What the output is, in words.
+        Name of the output.
     output : float
-        What the model gives for the text.
+        Output of the model for the text.
     baseline_output : float
-        What it gives for the baseline.
+        Output of the model for the baseline.
     n_steps : int, default=None
-        Steps of the integral.
+        Number of steps of the integral.
     answer : tuple of int, default=None
-        Where an answer begins and ends in the second text, in characters; it is framed.
+        Characters where an answer starts and ends in the second text. It is framed.
     headings : tuple of str, default=None
-        What is written above each text; nothing by default.
+        Headings of the texts; none by default.
 
     Attributes
     ----------
@@ -62,13 +62,13 @@ class TokenImportanceDisplay:
     figure_ : matplotlib Figure
         Figure with the axes.
     text_artists_ : list of matplotlib Annotation
-        Headings, words and what is between them, in order.
+        Headings, words and the text between them, in order.
     colorbar_ : matplotlib Colorbar or None
-        The scale of the colors; None without one.
+        The colorbar; None if there is none.
 
     See Also
     --------
-    AttentionDisplay : Which tokens look at which.
+    AttentionDisplay : Attention weights between tokens.
 
     References
     ----------
@@ -79,10 +79,19 @@ class TokenImportanceDisplay:
     --------
     >>> from skbert import BertClassifier
     >>> from skbert.display import TokenImportanceDisplay
-    >>> texts = ["A very good film.", "A very bad film.", "So good!", "Bad, so bad."]
-    >>> classifier = BertClassifier(min_steps=20, learning_rate=2e-4, random_state=0)
+    >>> texts = [
+    ...     "A very good film.",
+    ...     "A very bad film.",
+    ...     "So good!",
+    ...     "Bad, so bad.",
+    ... ]
+    >>> classifier = BertClassifier(
+    ...     min_steps=20, learning_rate=2e-4, random_state=0
+    ... )
     >>> classifier = classifier.fit(texts, ["good", "bad", "good", "bad"])
-    >>> display = TokenImportanceDisplay.from_estimator(classifier, ["A good old film."])
+    >>> display = TokenImportanceDisplay.from_estimator(
+    ...     classifier, ["A good old film."]
+    ... )
     >>> most = display.word_importances.argmax()
     >>> display.texts[0][display.words[most].start : display.words[most].end]
     'good'
@@ -129,7 +138,7 @@ class TokenImportanceDisplay:
         fontsize: float = 12.0,
         colorbar: bool = True,
     ) -> TokenImportanceDisplay:
-        """Explain one prediction of a fitted estimator, and draw it.
+        """Compute and plot the importance of the words for one prediction.
 
         Needs captum and matplotlib: ``pip install "skbert[explain]"``.
 
@@ -140,41 +149,41 @@ class TokenImportanceDisplay:
         X : sequence of str or of pairs of str, or frame, of length 1
             The text or the pair.
         target : object, default=None
-            What is explained: the logit of this class; this output of a regressor with several,
-            counted from 0; or the two logits, begin and end, of this answer, an exact slice of
-            the context ("" for no answer). By default what the estimator predicts.
+            Output to explain: the logit of this class; the output with this number of a regressor
+            with several outputs; or the sum of the start and end logits of this answer, an exact
+            slice of the context ("" for no answer). By default the output that is predicted.
         baseline : {"pad", "zero"}, default="pad"
-            What stands for each word in the baseline: the embedding of the padding token, or a
-            vector of zeros. Positions, segments and special tokens stay.
+            Embedding of each word in the baseline: that of the padding token, or a vector of zeros.
+            Positions, segments and special tokens are not changed.
         n_steps : int, default=32
-            Steps of the integral (Gauss-Legendre) to begin with. They are doubled until the
+            Initial number of steps of the integral (Gauss-Legendre). It is doubled until the
             importances sum to the change of the output within 2 %.
         max_steps : int, default=1024
-            Most steps.
+            Maximum number of steps.
         ax : matplotlib Axes, default=None
-            Axes to draw on; by default those of a new figure.
+            Axes to plot on; by default those of a new figure.
         fontsize : float, default=12.0
-            Size of the letters, in points; smaller where given axes have too little room.
+            Font size in points; smaller if the given axes are too small.
         colorbar : bool, default=True
-            Whether to draw the scale of the colors.
+            Whether to add a colorbar.
 
         Returns
         -------
         display : TokenImportanceDisplay
-            The drawn display.
+            The display, after plotting.
 
         Raises
         ------
         SkbertError
-            `MissingPackageError` without captum or matplotlib; `ParameterError` for an estimator,
-            a target or a setting that cannot be used; `InputError` for an X that is not one text.
+            `MissingPackageError` without captum or matplotlib; `ParameterError` for an invalid
+            estimator, target or parameter; `InputError` if X is not one text.
 
         Warns
         -----
         CompletenessWarning
-            If `max_steps` do not suffice for 2 %.
+            If the difference is more than 2 % after `max_steps`.
         TruncationWarning
-            If a part of the text is not read; its words are grey.
+            If a part of the text is not read. Its words are gray.
         """
         for module in ("captum.attr", "matplotlib"):
             import_optional(module, extra="explain", needed_by=cls.__name__)
@@ -216,16 +225,16 @@ class TokenImportanceDisplay:
     def plot(
         self, ax: Any = None, *, fontsize: float = 12.0, colorbar: bool = True
     ) -> TokenImportanceDisplay:
-        """Draw the text with colored words.
+        """Plot the text with colored words.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on; by default those of a new figure, as high as the text.
+            Axes to plot on; by default those of a new figure with the height of the text.
         fontsize : float, default=12.0
-            Size of the letters, in points; smaller where given axes have too little room.
+            Font size in points; smaller if the given axes are too small.
         colorbar : bool, default=True
-            Whether to draw the scale of the colors.
+            Whether to add a colorbar.
 
         Returns
         -------

@@ -119,8 +119,8 @@ def tokenize_one(estimator: Any, X: Any) -> TokenizedExample:
     tokenize = next((read for kind, read in TOKENIZE.items() if isinstance(estimator, kind)), None)
     if tokenize is None:
         raise ParameterError(
-            f"estimator is a {type(estimator).__name__}, expected one of skbert's own. Of a "
-            "Pipeline pass its last step: pipeline[-1]."
+            f"estimator is a {type(estimator).__name__}, expected an estimator of skbert. For a "
+            "Pipeline, pass its last step: pipeline[-1]."
         )
     check_is_fitted(estimator)
     estimator._check_params()
@@ -144,14 +144,14 @@ def _refuse_several_parts(estimator: Any, texts: Texts) -> None:
     """Refuse a prediction that comes from more than one reading of a model."""
     if texts.numbers is not None:
         raise ParameterError(
-            f"estimator has text_columns={estimator.text_columns!r}: it reads numbers beside the "
-            "text, and a reading of the text alone is explained. Fit one on the text alone."
+            f"estimator has text_columns={estimator.text_columns!r}: it reads numbers in addition "
+            "to the text, but only a text can be explained. Fit one on the text alone."
         )
     if texts.are_pairs and estimator.pair_mode_ == BI_ENCODER:
         raise ParameterError(
-            f"estimator has pair_mode_={BI_ENCODER!r}: it reads the texts of a pair each by "
-            f"itself, and one reading is explained. Fit with pair_mode={CROSS_ENCODER!r} to see "
-            "both together."
+            f"estimator has pair_mode_={BI_ENCODER!r}: it reads the texts of a pair "
+            f"separately, but only one input can be explained. Fit with "
+            f"pair_mode={CROSS_ENCODER!r} to explain both together."
         )
 
 

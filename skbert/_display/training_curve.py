@@ -21,9 +21,9 @@ MOST_MARKERS = 30
 
 
 class TrainingCurveDisplay:
-    """Loss, validation and learning rate of a fit, epoch by epoch.
+    """Plot of the loss, the learning rate and the validation score of each epoch.
 
-    Make one with `from_estimator` or `from_history`.
+    Create a display with `from_estimator` or `from_history`.
 
     Parameters
     ----------
@@ -34,23 +34,28 @@ class TrainingCurveDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Axes whose place the panels take; its title is that of the picture.
+        Axes that the panels replace; it has the title of the plot.
     axes_ : dict of str to matplotlib Axes
         The panels: "loss", "learning rate" and, with early stopping, "validation score".
     lines_ : dict of str to matplotlib Line2D
-        The curves, by their names in the history.
+        The curves, with their names in the history as keys.
     figure_ : matplotlib Figure
         Figure with the axes.
 
     See Also
     --------
-    skbert.BertClassifier : Its `fit` writes a history.
+    skbert.BertClassifier : Classifier with a `history_`.
 
     Examples
     --------
     >>> from skbert import BertClassifier
     >>> from skbert.display import TrainingCurveDisplay
-    >>> texts = ["A very good film.", "A very bad film.", "So good!", "Bad, so bad."]
+    >>> texts = [
+    ...     "A very good film.",
+    ...     "A very bad film.",
+    ...     "So good!",
+    ...     "Bad, so bad.",
+    ... ]
     >>> classifier = BertClassifier(max_epochs=4, min_steps=0, random_state=0)
     >>> classifier = classifier.fit(texts, ["good", "bad", "good", "bad"])
     >>> display = TrainingCurveDisplay.from_estimator(classifier)
@@ -65,27 +70,27 @@ class TrainingCurveDisplay:
     def from_estimator(
         cls, estimator: Any, *, ax: Any = None, **line_kwargs: Any
     ) -> TrainingCurveDisplay:
-        """Draw how the last fit of an estimator went.
+        """Plot the last fit of an estimator.
 
         Parameters
         ----------
-        estimator : BertClassifier, or another fitted estimator of skbert that trains
+        estimator : BertClassifier, or another fitted estimator with a history
             The estimator.
         ax : matplotlib Axes, default=None
-            Axes whose place the panels take; by default those of a new figure.
+            Axes that the panels replace; by default those of a new figure.
         **line_kwargs
-            For matplotlib's `plot`.
+            Additional keyword arguments of matplotlib's `plot`.
 
         Returns
         -------
         display : TrainingCurveDisplay
-            The drawn display.
+            The display, after plotting.
 
         Raises
         ------
         SkbertError
-            `MissingPackageError` without matplotlib; `ParameterError` for an estimator that does
-            not train; `InputError` for one whose history is empty, as after `from_pretrained`.
+            `MissingPackageError` without matplotlib; `ParameterError` for an estimator without a
+            history; `InputError` if the history is empty, as after `from_pretrained`.
         """
         check_is_fitted(estimator)
         if not hasattr(estimator, "history_"):
@@ -104,21 +109,21 @@ class TrainingCurveDisplay:
         ax: Any = None,
         **line_kwargs: Any,
     ) -> TrainingCurveDisplay:
-        """Draw a history.
+        """Plot a history.
 
         Parameters
         ----------
         history : list of dict
             The `history_` of a fitted estimator.
         ax : matplotlib Axes, default=None
-            Axes whose place the panels take; by default those of a new figure.
+            Axes that the panels replace; by default those of a new figure.
         **line_kwargs
-            For matplotlib's `plot`.
+            Additional keyword arguments of matplotlib's `plot`.
 
         Returns
         -------
         display : TrainingCurveDisplay
-            The drawn display.
+            The display, after plotting.
 
         Raises
         ------
@@ -134,16 +139,16 @@ class TrainingCurveDisplay:
         return cls(history=history).plot(ax=ax, **line_kwargs)
 
     def plot(self, ax: Any = None, **line_kwargs: Any) -> TrainingCurveDisplay:
-        """Draw the curves, in panels below each other with one axis of epochs.
+        """Plot the curves, in panels with a shared axis of epochs.
 
-        A dotted line marks the epoch whose weights early stopping kept.
+        A dotted line marks the epoch whose weights were kept by early stopping.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes whose place the panels take; by default those of a new figure.
+            Axes that the panels replace; by default those of a new figure.
         **line_kwargs
-            For matplotlib's `plot`.
+            Additional keyword arguments of matplotlib's `plot`.
 
         Returns
         -------

@@ -168,16 +168,16 @@ class BertEstimator(BaseEstimator):
         return device, resolve_precision(self.precision, device)
 
     def release(self) -> Self:
-        """Drop the loaded weights, and give cached memory back to the device.
+        """Free the loaded weights and the cached memory of the device.
 
-        The estimator stays fitted: what needs the weights again loads them again. The memory is
-        free when nothing else holds them; clones in the same process share them, so release
-        these too. Worker processes of ``n_jobs`` hold weights of their own until they end.
+        The estimator stays fitted, and loads the weights again when they are needed. Clones in the
+        same process share the weights, so the memory is freed when all of them are released. Worker
+        processes of ``n_jobs`` keep their own weights until they end.
 
         Returns
         -------
         self : estimator
-            The estimator, still fitted.
+            The fitted estimator.
         """
         encoder = self.__dict__.pop("_encoder", None)
         device = None if encoder is None else encoder.device
@@ -219,7 +219,7 @@ def warn_of_counted_truncation(
     if n_truncated:
         warnings.warn(
             f"{n_truncated} of {n_texts} texts are longer than max_length={max_length}: {n_lost} "
-            "of their tokens were cut off and not read. Use a larger max_length where the model "
+            "of their tokens were truncated. Use a larger max_length if the model "
             f"allows it, or {alternative}.",
             TruncationWarning,
             stacklevel=stacklevel_of_caller(),

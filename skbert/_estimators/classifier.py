@@ -52,23 +52,23 @@ class BertClassifier(ClassifierMixin, TextEstimator):
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
     pooling : str, default="auto"
-        What the head reads: a pooling of the token vectors, as `BertEmbedder` has them ("mean",
-        "cls", "max", ...), or "head" for the model's own classification head. "auto" is the
-        pooling that a sentence encoder was trained with, and the own head of any other
-        checkpoint, and of a cross-encoder. A head on a pooling is a linear layer on the pooled
-        vector, scaled to equal length.
+        Input of the head: a pooling of the token vectors, as in `BertEmbedder` ("mean", "cls",
+        "max", ...), or "head" for the classification head of the model. "auto" is the pooling that
+        a sentence encoder was trained with, and "head" for any other checkpoint and for a
+        cross-encoder. With a pooling, the head is a linear layer on the pooled vector, which is
+        scaled to a fixed length.
     pair_mode : {"auto", "cross-encoder", "bi-encoder"}, default="auto"
         How pairs are read. A "cross-encoder" reads both texts together. A "bi-encoder" reads each
         text separately, and its head reads the features ``(u, v, |u - v|, u * v)`` of the pooled
-        vectors u and v [7]_. "auto" is a bi-encoder for a sentence encoder and at
-        most 500 pairs, or windows, and else a cross-encoder.
+        vectors u and v [7]_. "auto" is a bi-encoder for a sentence encoder with at most 500 pairs,
+        or with windows, and a cross-encoder otherwise.
     text_columns : None, str, int or list, default=None
         Text columns of a table of texts and numbers, by name, or by position in an array. Several
         columns are joined, each preceded by its name. All other columns must be numeric: they are
         standardized, missing numbers are replaced by the mean and marked by an additional column,
         and the head reads them together with the pooled vector.
     init : {"probe", "random"}, default="probe"
-        First weights of the head: a logistic regression on the frozen vectors, with the penalty
+        Initial weights of the head: a logistic regression on the frozen vectors, with the penalty
         chosen by cross-validation [4]_, or random weights.
     cache : None, str, Path or EmbeddingCache, default=None
         Cache on disk for the vectors of the probe, as in `BertEmbedder`. Several fits on the same
@@ -102,7 +102,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
     head_learning_rate : float, default=None
         Maximum learning rate of the head; by default that of the other layers.
     weight_mixing : float, default=0.7
-        If a head on a pooling started as a probe, the weights are a mean of the first and the
+        If a head on a pooling started as a probe, the weights are a mean of the initial and the
         trained ones, with this weight for the trained ones. This is usually slightly better, and
         less overconfident [5]_. 1 keeps the trained weights.
     weight_decay : float, default=0.01
@@ -128,7 +128,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         Recompute activations instead of storing them: less memory, about a third more time.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
-        accuracy on them (of the lower loss, where it is equal), and stop when it no longer rises.
+        accuracy on them (with equal accuracy, the lower loss), and stop when it no longer improves.
         The probabilities are then calibrated on them, by temperature scaling [6]_.
     validation_fraction : float, default=0.1
         Fraction of the texts that is held out, stratified by class.
@@ -145,19 +145,19 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         "auto" (a CUDA device if there is one, else the CPU), or a torch device such as "cpu",
         "cuda:1", "mps".
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
-        Number format of the computation; weights are always trained in float32. "auto" is
-        float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
-        for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
+        Number format of the computation; weights are always trained in float32. "auto" is float32,
+        but bfloat16 on a CUDA device that supports it (Ampere or newer). "int8" is for prediction
+        on a CPU with AVX512-VNNI; `fit` raises an error.
     n_jobs : int, default=None
-        Worker processes for prediction, as joblib has it; None is one, but in
-        ``joblib.parallel_config``. For several GPUs, or a cluster of Dask or Ray.
+        Number of worker processes for prediction, as in joblib; None is 1, or the number in
+        ``joblib.parallel_config``. Useful with several GPUs, or on a cluster of Dask or Ray.
     verbose : int, default=0
         1 shows a progress bar in `fit` and in prediction.
 
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,)
-        Sorted class labels; for a multilabel problem the numbers of the columns of `y`.
+        Sorted class labels. For multilabel targets, the column numbers of `y`.
     multilabel_ : bool
         Whether `y` was an indicator matrix.
     n_iter_ : int
@@ -170,9 +170,9 @@ class BertClassifier(ClassifierMixin, TextEstimator):
     max_length_ : int
         Maximum number of tokens of a text.
     pooling_ : str or tuple of str
-        What the head reads.
+        Input of the head.
     pair_mode_ : str or None
-        How pairs are read. None if `X` held single texts.
+        How pairs are read. None if `X` contained single texts.
     prompt_ : str
         The string before each text; "" for none.
     checkpoint_ : Checkpoint
@@ -181,15 +181,15 @@ class BertClassifier(ClassifierMixin, TextEstimator):
     Raises
     ------
     SkbertError
-        In `fit` and prediction: `ParameterError` for an unusable parameter, `CheckpointError`
-        for a model that cannot be found or loaded, `DeviceError` for a device that is not there
-        or too small, `InputError` for an X that is no texts or a y that does not fit,
-        `TrainingError` if the loss becomes NaN or infinite.
+        In `fit` and prediction: `ParameterError` for an invalid parameter, `CheckpointError` for a
+        model that cannot be found or loaded, `DeviceError` for a device that is not available or
+        has too little memory, `InputError` for an invalid X or y, `TrainingError` if the loss
+        becomes NaN or infinite.
 
     Warns
     -----
     InterruptedTrainingWarning
-        If Ctrl-C ended `fit`; the estimator can be used with the weights so far.
+        If `fit` was stopped with Ctrl-C. The estimator keeps the weights so far.
 
     See Also
     --------
@@ -216,9 +216,18 @@ class BertClassifier(ClassifierMixin, TextEstimator):
     Examples
     --------
     >>> from skbert import BertClassifier
-    >>> texts = ["I lost my card.", "Where is my money?", "My card is gone.", "Money is missing."]
-    >>> classifier = BertClassifier(min_steps=20, learning_rate=2e-4, random_state=0)
-    >>> classifier.fit(texts, ["card", "money", "card", "money"]).predict(["Is my card lost?"])
+    >>> texts = [
+    ...     "I lost my card.",
+    ...     "Where is my money?",
+    ...     "My card is gone.",
+    ...     "Money is missing.",
+    ... ]
+    >>> classifier = BertClassifier(
+    ...     min_steps=20, learning_rate=2e-4, random_state=0
+    ... )
+    >>> classifier.fit(texts, ["card", "money", "card", "money"]).predict(
+    ...     ["Is my card lost?"]
+    ... )
     array(['card'], dtype='<U5')
     """
 
@@ -328,9 +337,9 @@ class BertClassifier(ClassifierMixin, TextEstimator):
             Texts: a list, tuple, array, or a pandas, polars or pyarrow column. Pairs: an array of
             shape (n_texts, 2), a list of 2-tuples, or a frame with two columns.
         y : array-like, shape (n_texts,), or indicator matrix, shape (n_texts, n_labels)
-            Class labels, or which of the labels each text has.
+            Class labels, or an indicator of the labels of each text.
         sample_weight : array-like, shape (n_texts,), default=None
-            How much each text counts; only the relation of the weights matters.
+            Weights of the texts. Only their ratio matters.
 
         Returns
         -------
@@ -383,7 +392,7 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         return (self.classes_, earlier) if known else (classes, names)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Return scores of the classes: what the model's head gives.
+        """Return scores of the classes: the logits of the head.
 
         Parameters
         ----------
@@ -410,8 +419,8 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         Returns
         -------
         probabilities : ndarray of float64, shape (n_texts, n_classes)
-            In the order of `classes_`; rows sum to 1, but for a multilabel problem, where each
-            label has a probability of its own.
+            In the order of `classes_`. Rows sum to 1, except for multilabel targets, where each
+            label has its own probability.
         """
         logits = self._logits(X)
         return expit(logits) if self.multilabel_ else softmax(logits, axis=1)
@@ -427,12 +436,12 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         Returns
         -------
         labels : ndarray, shape (n_texts,), or indicator matrix of int, shape (n_texts, n_labels)
-            The most probable class, or the labels of a probability above one half.
+            The most probable class, or the labels with a probability above 0.5.
 
         Warns
         -----
         TruncationWarning
-            If texts were cut off at `max_length_`.
+            If texts were truncated at `max_length_`.
         """
         logits = self._logits(X)
         if self.multilabel_:
@@ -473,8 +482,8 @@ class BertClassifier(ClassifierMixin, TextEstimator):
         usual = "Sigmoid" if config.problem_type == "multi_label_classification" else "Softmax"
         if path is not None and path.rpartition(".")[2] != usual:
             warnings.warn(
-                f"{self.model!r} is a cross-encoder whose numbers pass through {path}. "
-                f"predict_proba gives probabilities ({usual.lower()}) instead.",
+                f"{self.model!r} is a cross-encoder with the activation {path}. "
+                f"predict_proba returns probabilities ({usual.lower()}) instead.",
                 CheckpointWarning,
                 stacklevel=stacklevel_of_caller(),
             )
@@ -496,8 +505,8 @@ class BertClassifier(ClassifierMixin, TextEstimator):
 def _check_several(classes: NDArray[Any], multilabel: bool) -> None:
     if len(classes) == 1 and not multilabel:
         raise InputError(
-            f"y and label_texts hold only one class ({classes.tolist()[0]!r}), expected at least 2 "
-            "classes. Name another, or pass texts of it."
+            f"y and label_texts contain only one class ({classes.tolist()[0]!r}), expected at "
+            "least 2 classes. Name another, or pass texts of it."
         )
 
 

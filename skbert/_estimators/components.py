@@ -28,7 +28,7 @@ def check_n_components(n_components: int, n_texts: int, n_features: int) -> None
     """
     if n_components > min(n_texts, n_features):
         raise InputError(
-            f"n_components={n_components} needs at least as many texts a column and features a "
+            f"n_components={n_components} needs at least as many texts per column and features per "
             f"text, but there are {n_texts} texts and {n_features} features. Use a smaller "
             "n_components, or None."
         )

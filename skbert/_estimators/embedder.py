@@ -63,10 +63,10 @@ def _gives_one_vector_a_text(embedder: BertEmbedder) -> bool:
 class BertEmbedder(TransformerMixin, BertEstimator):
     """Embed texts with a pretrained model: one vector per text, or one per token.
 
-    The pretrained model is not changed: `fit` loads it and learns nothing else. Any encoder that
-    `transformers` can load may be used. Padding never changes a vector, and the vector of a text
-    does not depend on other texts. The vectors of several text columns are concatenated. A text
-    that occurs several times is computed once.
+    The pretrained model is not changed: `fit` only loads it. Any encoder that `transformers` can
+    load may be used. Padding never changes a vector, and the vector of a text does not depend on
+    other texts. The vectors of several text columns are concatenated. A text that occurs several
+    times is computed once.
 
     Parameters
     ----------
@@ -81,19 +81,19 @@ class BertEmbedder(TransformerMixin, BertEstimator):
 
         - "auto": the pooling of the checkpoint's sentence-transformers files, and the steps after
           it (dense layers, norms); "mean" if there are no such files;
-        - "mean": their mean, special tokens included, as in Sentence-BERT [1]_;
+        - "mean": their mean, including special tokens, as in Sentence-BERT [1]_;
         - "cls": the vector of the first token, ``[CLS]``;
-        - "max": the largest value of each feature;
-        - "mean_sqrt_len": their sum over the square root of their number;
+        - "max": the maximum of each feature;
+        - "mean_sqrt_len": their sum, divided by the square root of their number;
         - "weighted_mean": their mean, weighted by the position in the text;
-        - "last": the vector of the last token, for models that read from left to right;
-        - "pooler": ``[CLS]`` through the dense layer that BERT trained for next-sentence
-          prediction [2]_, if the checkpoint has one;
+        - "last": the vector of the last token, for causal models;
+        - "pooler": the vector of ``[CLS]`` after the dense layer for next-sentence prediction [2]_,
+          if the checkpoint has one;
         - None: no pooling; one array of token vectors per text (see `inspect_tokens`).
     layers : int or tuple of int, default=-1
         Layers to read: 0 is the input embeddings, 1 the first layer, -1 the last.
     combine_layers : {"mean", "concat"}, default="mean"
-        How several layers are combined to one vector per token.
+        How several layers are combined into one vector per token.
     n_components : int or None, default=None
         Number of principal components per text column, computed from the standardized features of
         the training texts [3]_. None keeps all features. If it is set, `fit` computes the vectors
@@ -103,8 +103,8 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         for a checkpoint that ends with a normalization in sentence-transformers.
     prompt : str or None, default="auto"
         String before each text. "auto" is the default prompt of the checkpoint, if it has one; None
-        is no prompt. If the checkpoint says so (``include_prompt``), the tokens of the prompt are
-        read but not pooled.
+        is no prompt. With ``include_prompt=False`` in the files of the checkpoint, the tokens of
+        the prompt are not pooled.
     max_length : int, default=None
         Maximum number of tokens, including special tokens; by default the limit of the checkpoint
         (256 for the default model).
@@ -112,8 +112,8 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         How longer texts are handled: "truncate" drops the end, and a `TruncationWarning` counts
         what was lost; "windows" reads the whole text in overlapping windows of `max_length` tokens;
         "error" raises an error. With windows, the vector of each token is taken from the window
-        where it has most context; "cls" and "pooler" are the mean over the windows, "last" is that
-        of the last one.
+        where it has most context; for "cls" and "pooler", the result is the mean over the windows,
+        for "last" that of the last window.
     stride : int, default=None
         Number of tokens by which windows overlap; by default a quarter of a window.
     missing : {"error", "empty", "zero"}, default="error"
@@ -129,10 +129,11 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         "auto" (a CUDA device if there is one, else the CPU), or a torch device such as "cpu",
         "cuda:1", "mps".
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
-        Number format of the weights and the computation. "auto" is float32, but bfloat16 on a
-        CUDA device that computes in it (Ampere or newer). With "int8", for CPUs with AVX512-VNNI
-        only, linear layers round their weights and inputs to 8 bits, and attention may be
-        bfloat16: the fastest on such a CPU, and the least exact. The result is float32 always.
+        Number format of the weights and the computation. "auto" is float32, but bfloat16 on a CUDA
+        device that supports it (Ampere or newer). With "int8", for CPUs with AVX512-VNNI only, the
+        weights and inputs of linear layers are rounded to 8 bits, and attention may be computed in
+        bfloat16: this is the fastest precision on such a CPU, and the least exact. The result is
+        always float32.
     cache : None, str, Path or EmbeddingCache, default=None
         Cache on disk with one entry per text: a file, which is created if it does not exist, or a
         folder for the file ``embeddings.sqlite``. Only texts that are not in it, for the same
@@ -161,7 +162,8 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     n_features_in_ : int
         Number of columns of X in `fit`, if it was a frame or had two dimensions.
     feature_names_in_ : ndarray of object, shape (n_columns,)
-        Their names, if they have names. `transform` refuses other names and another order.
+        Names of the columns of X in `fit`, if they have names. `transform` raises an error for
+        other names or another order.
     pooling_ : str, tuple of str or None
         The pooling in use. The vectors of several poolings are concatenated.
     prompt_ : str
@@ -170,15 +172,14 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     Raises
     ------
     SkbertError
-        In `fit` and `transform`: `ParameterError` for an unusable parameter, `CheckpointError`
-        for a model that cannot be found or loaded, `DeviceError` for a device that is not there,
-        `CacheError` for a file that is not one of a cache, `InputError` for an X that is not a
-        sequence of texts.
+        In `fit` and `transform`: `ParameterError` for an invalid parameter, `CheckpointError` for a
+        model that cannot be found or loaded, `DeviceError` for a device that is not available,
+        `CacheError` for a file that is not a cache, `InputError` for an invalid X.
 
     See Also
     --------
-    inspect_tokens : Tokens that the model reads of a text.
-    EmbeddingCache : Vectors on disk.
+    inspect_tokens : Tokens of a text.
+    EmbeddingCache : Cache of vectors on disk.
 
     Notes
     -----
@@ -196,7 +197,11 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     Examples
     --------
     >>> from skbert import BertEmbedder
-    >>> texts = ["A cat sat on the mat.", "A kitten rests on a rug.", "Rates went up again."]
+    >>> texts = [
+    ...     "A cat sat on the mat.",
+    ...     "A kitten rests on a rug.",
+    ...     "Rates went up again.",
+    ... ]
     >>> vectors = BertEmbedder(normalize=True).fit_transform(texts)
     >>> vectors.shape
     (3, 384)
@@ -272,7 +277,8 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         Parameters
         ----------
         X : sequence of str, frame, or array of shape (n_texts, n_columns)
-            Texts; only checked, but for `n_components`. The columns are remembered.
+            Texts. Their vectors are only computed with `n_components`. The names of the columns are
+            stored.
         y : None
             Ignored.
 
@@ -285,7 +291,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Vectors:
-        """Fit, and embed X; its vectors are computed once.
+        """Fit and embed X. The vectors are computed once.
 
         Parameters
         ----------
@@ -297,7 +303,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         Returns
         -------
         vectors : ndarray of float32, shape (n_texts, n_features)
-            As `transform` gives them.
+            As in `transform`.
         """
         columns, vectors = self._fit(X)
         if vectors is None:
@@ -366,7 +372,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         if self.pooling is None and self.n_components is not None:
             raise ParameterError(
                 f"n_components={self.n_components} is for one vector per text, and pooling=None "
-                "gives one a token. Use n_components=None, or a pooling."
+                "gives one per token. Use n_components=None, or a pooling."
             )
 
     def _check_X(self, X: Any, *, reset: bool) -> TextColumns:
@@ -382,8 +388,8 @@ class BertEmbedder(TransformerMixin, BertEstimator):
             )
         if self.pooling is None and columns.n_columns > 1:
             raise InputError(
-                f"X has {columns.n_columns} columns of text, and pooling=None gives one array of "
-                "token vectors a text, of one column. Choose a column, or a pooling."
+                f"X has {columns.n_columns} columns of text, but pooling=None gives one array of "
+                "token vectors per text of one column. Choose a column, or a pooling."
             )
         return columns
 
@@ -393,20 +399,20 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         Parameters
         ----------
         X : sequence of str, frame, or array of shape (n_texts, n_columns)
-            Texts: a list, tuple, array, or a pandas, polars or pyarrow column; or the columns that
-            `fit` had. No texts give no vectors, an array of shape (0, n_features).
+            Texts: a list, tuple, array, or a pandas, polars or pyarrow column; or the columns of
+            `fit`. For an empty X, the result has the shape (0, n_features).
 
         Returns
         -------
         vectors : ndarray of float32, shape (n_texts, n_features)
             One vector per text; those of several columns are concatenated. With ``pooling=None``, a
-            list of n_texts arrays of shape (n_tokens_i, n_features), special tokens
-            included, in the order that `inspect_tokens` gives.
+            list of n_texts arrays of shape (n_tokens_i, n_features), including special tokens, in
+            the order of `inspect_tokens`.
 
         Warns
         -----
         TruncationWarning
-            If texts were cut off at `max_length_`.
+            If texts were truncated at `max_length_`.
         """
         vectors, lost = self._transform(X)
         warn_of_truncation(lost, self.max_length_, READ_WHOLE)
@@ -490,24 +496,24 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     def to_onnx(self, path: str | Path) -> None:
         """Write the embedder as an ONNX graph, for runtimes without Python or torch.
 
-        Beside it lie ``tokenizer.json``, for ``tokenizers.Tokenizer.from_file``, which cuts texts
-        off at `max_length_` and pads them, and ``skbert.json``, with the prompt that is to be put
-        before each text. The graph reads ``input_ids`` and ``attention_mask``, and
-        ``token_type_ids`` where the model does, of any number of texts of any length, and gives
-        ``vectors``, (n_texts, n_features); of several columns, read each by itself. With
-        ``pooling=None`` it gives ``token_vectors``, (n_texts, n_tokens, n_features), padding
-        included. Needs the extra ``onnx``.
+        Two files are written beside it: ``tokenizer.json``, for ``tokenizers.Tokenizer.from_file``,
+        which truncates texts at `max_length_` and pads them, and ``skbert.json``, with the prompt
+        to put before each text. The inputs of the graph are ``input_ids``, ``attention_mask`` and,
+        if the model reads them, ``token_type_ids``, for any number of texts of any length. The
+        output is ``vectors``, of shape (n_texts, n_features); compute several columns one by one.
+        With ``pooling=None`` it is ``token_vectors``, of shape (n_texts, n_tokens, n_features),
+        including padding. Needs the extra ``onnx``.
 
         Parameters
         ----------
         path : str or Path
-            File, whose name ends in ".onnx", in a folder of its own; what is there is replaced.
+            File with the extension ".onnx", in a separate folder. Existing files are replaced.
 
         Raises
         ------
         ParameterError
-            If the graph cannot express what the embedder does (windows, a prompt that is not
-            pooled, a model that chooses its way by the length of the texts).
+            If the embedder cannot be exported (windows, a prompt that is not pooled, a model whose
+            computation depends on the length of the texts).
         MissingPackageError
             If onnx, onnxscript or onnxruntime is not installed.
         """
@@ -531,14 +537,14 @@ class BertEmbedder(TransformerMixin, BertEstimator):
     def _refuse_columns_for_onnx(self) -> None:
         if self._has_indicator:
             raise ParameterError(
-                "add_indicator=True: an ONNX graph reads tokens, and is not told which texts are "
+                "add_indicator=True: an ONNX graph reads tokens, and cannot know which texts are "
                 "missing. Use add_indicator=False, and fit again."
             )
         if self._components is not None and len(self._columns) > 1:
             raise ParameterError(
                 f"n_components={self._components.n_components}: the {len(self._columns)} columns "
-                "of texts have components of their own, and an ONNX graph reads one column. Fit an "
-                "embedder a column, or use n_components=None."
+                "of texts have different components, and an ONNX graph reads one column. Fit one "
+                "embedder per column, or use n_components=None."
             )
 
     def _compute(
@@ -641,18 +647,18 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         Parameters
         ----------
         input_features : array-like of str, shape (n_columns,), default=None
-            Names of the columns; by default those of the X of `fit`, and ``x0``, ``x1``, ... where
-            it had none.
+            Names of the columns; by default those of X in `fit`, or ``x0``, ``x1``, ... if it had
+            none.
 
         Returns
         -------
         names : ndarray of object, shape (n_features,)
-            With ``pooling=None`` there are no names, and neither this method nor `set_output`.
+            With ``pooling=None``, this method and `set_output` do not exist.
 
         Raises
         ------
         InputError
-            If `input_features` are not the columns of the X of `fit`.
+            If `input_features` are not the columns of X in `fit`.
         """
         check_is_fitted(self)
         columns = self._columns

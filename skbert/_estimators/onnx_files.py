@@ -27,9 +27,9 @@ def onnx_file(path: Any, estimator: Any) -> Path:
     check_packages(f"{type(estimator).__name__}.to_onnx")
     if not isinstance(path, str | Path) or Path(path).suffix != ".onnx" or Path(path).is_dir():
         raise ParameterError(
-            f"path={path!r} of to_onnx is not usable, expected that of a file whose name ends in "
-            f"'.onnx'. Give it a folder of its own, such as 'exported/model.onnx': "
-            f"{TOKENIZER_FILE} and {SETTINGS_FILE} are written beside it."
+            f"path={path!r} of to_onnx is not usable, expected a file with the extension "
+            f"'.onnx'. Use a separate folder, such as 'exported/model.onnx': "
+            f"{TOKENIZER_FILE} and {SETTINGS_FILE} are written to the same folder."
         )
     return Path(path)
 
@@ -45,14 +45,14 @@ def check_reading(estimator: Any) -> None:
     if estimator.overflow != "truncate":
         raise ParameterError(
             f"overflow={estimator.overflow!r}: an ONNX graph reads one window of a text, and its "
-            "tokenizer cuts off a longer one; expected 'truncate'. Use "
-            "set_params(overflow='truncate') if texts may be cut off."
+            "tokenizer truncates a longer one; expected 'truncate'. Use "
+            "set_params(overflow='truncate') if texts may be truncated."
         )
     pools_all = estimator._include_prompt or not estimator.prompt_ or estimator.pooling_ is None
     if not pools_all:
         raise ParameterError(
-            f"prompt={estimator.prompt_!r}: the checkpoint's files say that its tokens are read "
-            "but not pooled (include_prompt=false), which an ONNX graph is not told; expected a "
+            f"prompt={estimator.prompt_!r}: its tokens are not pooled (include_prompt=false in the "
+            "files of the checkpoint), which an ONNX graph cannot express; expected a "
             "prompt that is pooled, or none. Use prompt=None, and fit again."
         )
 

@@ -199,23 +199,24 @@ class PooledHead(ProbedHead):
     def to_onnx(self, path: str | Path) -> None:
         """Write the model with its head as an ONNX graph, for runtimes without Python or torch.
 
-        Beside it lie ``tokenizer.json``, for ``tokenizers.Tokenizer.from_file``, which cuts texts
-        off at `max_length_` and pads them, and ``skbert.json``, with the prompt that is to be put
-        before each text, and the classes. The graph reads ``input_ids`` and ``attention_mask``, and
-        ``token_type_ids`` where the model does, of any number of texts or pairs of any length. A
-        classifier's gives ``logits``, (n_texts, n_classes), in the order of `classes_`; a
-        regressor's ``values``, what `predict` gives. Needs the extra ``onnx``.
+        Two files are written beside it: ``tokenizer.json``, for ``tokenizers.Tokenizer.from_file``,
+        which truncates texts at `max_length_` and pads them, and ``skbert.json``, with the prompt
+        to put before each text and the classes. The inputs of the graph are ``input_ids``,
+        ``attention_mask`` and, if the model reads them, ``token_type_ids``, for any number of texts
+        or pairs of any length. The output of a classifier is ``logits``, of shape (n_texts,
+        n_classes), in the order of `classes_`. The output of a regressor is ``values``, as in
+        `predict`. Needs the extra ``onnx``.
 
         Parameters
         ----------
         path : str or Path
-            File, whose name ends in ".onnx", in a folder of its own; what is there is replaced.
+            File with the extension ".onnx", in a separate folder. Existing files are replaced.
 
         Raises
         ------
         ParameterError
-            If the graph cannot express what the estimator does (windows, pairs that are read apart,
-            a prompt that is not pooled, a model that chooses its way by the length of the texts).
+            If the estimator cannot be exported (windows, a bi-encoder, a prompt that is not pooled,
+            a model whose computation depends on the length of the texts).
         MissingPackageError
             If onnx, onnxscript or onnxruntime is not installed.
         """
@@ -224,7 +225,7 @@ class PooledHead(ProbedHead):
         file = onnx_file(path, self)
         if self._reads_apart:
             raise ParameterError(
-                f"pair_mode_={self.pair_mode_!r}: an ONNX graph reads one text or pair a row, "
+                f"pair_mode_={self.pair_mode_!r}: an ONNX graph reads one text or pair per row, "
                 f"and a {BI_ENCODER} two texts; expected pair_mode={CROSS_ENCODER!r}. Fit with "
                 "that, or export a BertEmbedder and compare the vectors."
             )

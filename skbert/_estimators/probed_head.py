@@ -46,7 +46,7 @@ class ProbedHead(FineTunedEstimator):
         super()._check_params()
         if self.max_epochs == 0 and self.init == "random":
             raise ParameterError(
-                'max_epochs=0 with init="random" leaves a random head. Use init="probe", or '
+                'max_epochs=0 with init="random" results in a random head. Use init="probe", or '
                 "max_epochs of at least 1."
             )
 

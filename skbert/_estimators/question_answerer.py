@@ -35,8 +35,8 @@ from skbert._training.question_task import QuestionTask
 class BertQuestionAnswerer(FineTunedEstimator):
     """Answer questions with a slice of a context, by fine-tuning a pretrained model.
 
-    A context of any length is read in overlapping windows, and many windows of many questions
-    share batches. An answer is always an exact slice of its context.
+    A context of any length is read in overlapping windows. An answer is always an exact slice of
+    its context.
 
     Parameters
     ----------
@@ -46,18 +46,19 @@ class BertQuestionAnswerer(FineTunedEstimator):
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
     max_length : int, default=384
-        Most tokens of a window: the question, a part of the context and special tokens.
+        Maximum number of tokens of a window: the question, a part of the context and special
+        tokens.
     stride : int, default=128
-        Tokens of the context by which windows overlap.
+        Number of tokens of the context by which windows overlap.
     max_answer_length : int, default=30
-        Most tokens of an answer.
+        Maximum number of tokens of an answer.
     handle_impossible : bool, default=False
-        Whether a question may have no answer in its context.
+        Whether `predict` may return "" because the context contains no answer.
     null_threshold : float, default=0.0
-        How much better "no answer" must be than the best answer, in logits, to be given; where
-        `fit` sees questions without an answer, it tunes this on held-out questions.
+        Margin, in logits, by which "no answer" must be better than the best answer. If some
+        training questions have no answer, `fit` chooses it on held-out questions.
     max_epochs : int, default=3
-        Times that every text is read in training; more where `min_steps` asks for it.
+        Number of epochs; more if `min_steps` requires it.
     min_steps : int, default=200
         Minimum number of updates of the weights. On small data, the usual three epochs are not
         enough for a good and stable result [1]_, so more epochs are run. Use 0 to run exactly
@@ -71,7 +72,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
     layer_decay : float, default=1.0
         Factor of the learning rate from each layer to the one below [3]_.
     train_batch_size : int, default=16
-        Sentences in a training batch.
+        Number of questions per training batch.
     gradient_accumulation : int, default=1
         Number of batches per update; similar to a larger `train_batch_size`, with less memory.
     max_grad_norm : float or None, default=1.0
@@ -85,9 +86,9 @@ class BertQuestionAnswerer(FineTunedEstimator):
         Recompute activations instead of storing them: less memory, about a third more time.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
-        score on them, and stop when it no longer rises.
+        score on them, and stop when it no longer improves.
     validation_fraction : float, default=0.1
-        Part of the texts that is held out.
+        Fraction of the texts that is held out.
     n_epochs_no_change : int, default=2
         Number of epochs without improvement after which training stops.
     warm_start : bool, default=False
@@ -101,20 +102,20 @@ class BertQuestionAnswerer(FineTunedEstimator):
         "auto" (a CUDA device if there is one, else the CPU), or a torch device such as "cpu",
         "cuda:1", "mps".
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
-        Number format of the computation; weights are always trained in float32. "auto" is
-        float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
-        for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
+        Number format of the computation; weights are always trained in float32. "auto" is float32,
+        but bfloat16 on a CUDA device that supports it (Ampere or newer). "int8" is for prediction
+        on a CPU with AVX512-VNNI; `fit` raises an error.
     n_jobs : int, default=None
-        Worker processes for prediction, as joblib has it; None is one, but in
-        ``joblib.parallel_config``. For several GPUs, or a cluster of Dask or Ray.
+        Number of worker processes for prediction, as in joblib; None is 1, or the number in
+        ``joblib.parallel_config``. Useful with several GPUs, or on a cluster of Dask or Ray.
     verbose : int, default=0
         1 shows a progress bar in `fit` and in prediction.
 
     Attributes
     ----------
     null_threshold_ : float
-        The `null_threshold` in use: tuned in `fit`, on held-out questions, where
-        `handle_impossible` is True and some questions have no answer.
+        The margin in use: chosen in `fit` on held-out questions if `handle_impossible` is True and
+        some questions have no answer, else `null_threshold`.
     n_iter_ : int
         Number of epochs.
     loss_curve_ : list of float
@@ -130,15 +131,15 @@ class BertQuestionAnswerer(FineTunedEstimator):
     Raises
     ------
     SkbertError
-        In `fit` and prediction: `ParameterError` for an unusable parameter, `CheckpointError`
-        for a model that cannot be found or loaded, `DeviceError` for a device that is not there
-        or too small, `InputError` for an X that is no texts or a y that does not fit,
-        `TrainingError` if the loss becomes NaN or infinite.
+        In `fit` and prediction: `ParameterError` for an invalid parameter, `CheckpointError` for a
+        model that cannot be found or loaded, `DeviceError` for a device that is not available or
+        has too little memory, `InputError` for an invalid X or y, `TrainingError` if the loss
+        becomes NaN or infinite.
 
     Warns
     -----
     InterruptedTrainingWarning
-        If Ctrl-C ended `fit`; the estimator can be used with the weights so far.
+        If `fit` was stopped with Ctrl-C. The estimator keeps the weights so far.
 
     See Also
     --------
@@ -158,7 +159,9 @@ class BertQuestionAnswerer(FineTunedEstimator):
     >>> from skbert import BertQuestionAnswerer
     >>> context = "Ada lives in Rome. Her brother Max is a cook in Paris."
     >>> X = [("Where does Ada live?", context), ("Who is a cook?", context)]
-    >>> reader = BertQuestionAnswerer(min_steps=60, learning_rate=3e-4, random_state=0)
+    >>> reader = BertQuestionAnswerer(
+    ...     min_steps=60, learning_rate=3e-4, random_state=0
+    ... )
     >>> reader.fit(X, ["Rome", "Max"]).predict(X)
     array(['Rome', 'Max'], dtype=object)
     """
@@ -252,12 +255,12 @@ class BertQuestionAnswerer(FineTunedEstimator):
         Parameters
         ----------
         X : array of shape (n_questions, 2), list of 2-tuples, or frame
-            Questions and their contexts; a frame has the columns "question" and "context", or
-            just two.
+            Questions and their contexts. A frame has the columns "question" and "context", or
+            exactly two columns.
         y : sequence of answers, of length n_questions
-            Each a str (its first occurrence in the context), a list of acceptable str (the first
-            is learned), ``(text, start)``, ``{"text": ..., "answer_start": ...}``, or None where
-            the context gives no answer.
+            For each question a str (its first occurrence in the context), a list of correct answers
+            (the first is used for training), ``(text, start)``, ``{"text": ..., "answer_start":
+            ...}``, or None if the context contains no answer.
 
         Returns
         -------
@@ -297,7 +300,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
         Returns
         -------
         answers : ndarray of object, shape (n_questions,)
-            Slices of the contexts; "" where the context gives no answer.
+            Slices of the contexts; "" for no answer.
         """
         best = [answers[0].text for answers in self.predict_answers(X)]
         result = np.empty(len(best), dtype=object)
@@ -312,13 +315,13 @@ class BertQuestionAnswerer(FineTunedEstimator):
         X : array of shape (n_questions, 2), list of 2-tuples, or frame
             Questions and their contexts, as in `fit`.
         n_best : int, default=1
-            Most answers to a question.
+            Maximum number of answers per question.
 
         Returns
         -------
         answers : list of list of Answer
-            Best first, no two of the same characters; at least one each. With
-            `handle_impossible`, "" is one of them, in its place.
+            For each question at least one answer, best first, without duplicates. With
+            `handle_impossible`, "" is one of the answers.
         """
         check_is_fitted(self)
         self._check_params()
@@ -332,14 +335,14 @@ class BertQuestionAnswerer(FineTunedEstimator):
         ]
 
     def score(self, X: Any, y: Any) -> float:
-        """Return the mean F1 of words, as SQuAD's evaluation counts it.
+        """Return the mean F1 of words, as in the evaluation of SQuAD.
 
         Parameters
         ----------
         X : array of shape (n_questions, 2), list of 2-tuples, or frame
             Questions and their contexts, as in `fit`.
         y : sequence of answers, of length n_questions
-            As in `fit`; of several acceptable answers the best counts.
+            As in `fit`. Of several correct answers, the one with the highest score counts.
 
         Returns
         -------
@@ -349,7 +352,7 @@ class BertQuestionAnswerer(FineTunedEstimator):
         return self._mean_of(f1_score, X, y)
 
     def exact_match(self, X: Any, y: Any) -> float:
-        """Return the share of answers that are right but for case, punctuation and articles.
+        """Return the fraction of exact answers, ignoring case, punctuation and articles.
 
         Parameters
         ----------

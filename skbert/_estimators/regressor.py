@@ -32,7 +32,8 @@ from skbert._training.tasks import TextTask
 class BertRegressor(RegressorMixin, TextEstimator):
     """Predict numbers from texts, or pairs of texts, by fine-tuning a pretrained model.
 
-    One or several outputs. Targets are standardised inside, so that their unit does not matter.
+    Supports one or several outputs. Targets are standardized for training, so their unit does not
+    matter.
 
     Parameters
     ----------
@@ -42,24 +43,24 @@ class BertRegressor(RegressorMixin, TextEstimator):
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
     pooling : str, default="auto"
-        What the head reads: a pooling of the token vectors, as `BertEmbedder` has them ("mean",
-        "cls", "max", ...), or "head" for the model's own classification head. "auto" is the
-        pooling that a sentence encoder was trained with, and the own head of any other
-        checkpoint, and of a cross-encoder. A head on a pooling is a linear layer on the pooled
-        vector, scaled to equal length.
+        Input of the head: a pooling of the token vectors, as in `BertEmbedder` ("mean", "cls",
+        "max", ...), or "head" for the classification head of the model. "auto" is the pooling that
+        a sentence encoder was trained with, and "head" for any other checkpoint and for a
+        cross-encoder. With a pooling, the head is a linear layer on the pooled vector, which is
+        scaled to a fixed length.
     pair_mode : {"auto", "cross-encoder", "bi-encoder"}, default="auto"
-        How pairs are read. A "cross-encoder" reads both texts together; a "bi-encoder" reads each
-        by itself, and its head reads what the pooled vectors u and v say of each other,
-        ``(u, v, |u - v|, u * v)`` [6]_. "auto" is a bi-encoder for a sentence encoder and at
-        most 500 pairs, or windows, and else a cross-encoder.
+        How pairs are read. A "cross-encoder" reads both texts together. A "bi-encoder" reads each
+        text separately, and its head reads the features ``(u, v, |u - v|, u * v)`` of the pooled
+        vectors u and v [6]_. "auto" is a bi-encoder for a sentence encoder with at most 500 pairs,
+        or with windows, and a cross-encoder otherwise.
     text_columns : None, str, int or list, default=None
         Text columns of a table of texts and numbers, by name, or by position in an array. Several
         columns are joined, each preceded by its name. All other columns must be numeric: they are
         standardized, missing numbers are replaced by the mean and marked by an additional column,
         and the head reads them together with the pooled vector.
     init : {"probe", "random"}, default="probe"
-        How the new head begins: as a ridge regression of what the frozen
-        encoder gives, its penalty chosen by cross-validation [4]_, or with random weights.
+        Initial weights of the head: a ridge regression on the frozen vectors, with the penalty
+        chosen by cross-validation [4]_, or random weights.
     cache : None, str, Path or EmbeddingCache, default=None
         Cache on disk for the vectors of the probe, as in `BertEmbedder`. Several fits on the same
         texts, as in a grid search, then embed them once. Not used if the head is the model's own.
@@ -87,9 +88,9 @@ class BertRegressor(RegressorMixin, TextEstimator):
     head_learning_rate : float, default=None
         Maximum learning rate of the head; by default that of the other layers.
     weight_mixing : float, default=0.7
-        Where a pooled head began as a probe, the model is kept at this part of the way from the
-        first weights to the trained ones, which is usually a little better than the end of the way
-        [5]_; 1 keeps the trained weights.
+        If a head on a pooling started as a probe, the weights are a mean of the initial and the
+        trained ones, with this weight for the trained ones. This is usually slightly better [5]_. 1
+        keeps the trained weights.
     weight_decay : float, default=0.01
         Weight decay of matrices and embeddings; biases and norms do not decay.
     warmup_fraction : float, default=0.1
@@ -110,10 +111,10 @@ class BertRegressor(RegressorMixin, TextEstimator):
     gradient_checkpointing : bool, default=False
         Recompute activations instead of storing them: less memory, about a third more time.
     early_stopping : bool, default=False
-        Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
-        R2 on them, and stop when it no longer rises.
+        Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best R2
+        on them, and stop when it no longer improves.
     validation_fraction : float, default=0.1
-        Part of the texts that is held out.
+        Fraction of the texts that is held out.
     n_epochs_no_change : int, default=2
         Number of epochs without improvement after which training stops.
     warm_start : bool, default=False
@@ -127,19 +128,19 @@ class BertRegressor(RegressorMixin, TextEstimator):
         "auto" (a CUDA device if there is one, else the CPU), or a torch device such as "cpu",
         "cuda:1", "mps".
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
-        Number format of the computation; weights are always trained in float32. "auto" is
-        float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
-        for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
+        Number format of the computation; weights are always trained in float32. "auto" is float32,
+        but bfloat16 on a CUDA device that supports it (Ampere or newer). "int8" is for prediction
+        on a CPU with AVX512-VNNI; `fit` raises an error.
     n_jobs : int, default=None
-        Worker processes for prediction, as joblib has it; None is one, but in
-        ``joblib.parallel_config``. For several GPUs, or a cluster of Dask or Ray.
+        Number of worker processes for prediction, as in joblib; None is 1, or the number in
+        ``joblib.parallel_config``. Useful with several GPUs, or on a cluster of Dask or Ray.
     verbose : int, default=0
         1 shows a progress bar in `fit` and in prediction.
 
     Attributes
     ----------
     target_mean_, target_scale_ : ndarray of float64, shape (n_outputs,)
-        Mean and standard deviation of the targets, by which they were standardised.
+        Mean and standard deviation of the training targets.
     n_iter_ : int
         Number of epochs.
     loss_curve_ : list of float
@@ -150,9 +151,9 @@ class BertRegressor(RegressorMixin, TextEstimator):
     max_length_ : int
         Maximum number of tokens of a text.
     pooling_ : str or tuple of str
-        What the head reads.
+        Input of the head.
     pair_mode_ : str or None
-        How pairs are read. None if `X` held single texts.
+        How pairs are read. None if `X` contained single texts.
     prompt_ : str
         The string before each text; "" for none.
     checkpoint_ : Checkpoint
@@ -161,15 +162,15 @@ class BertRegressor(RegressorMixin, TextEstimator):
     Raises
     ------
     SkbertError
-        In `fit` and prediction: `ParameterError` for an unusable parameter, `CheckpointError`
-        for a model that cannot be found or loaded, `DeviceError` for a device that is not there
-        or too small, `InputError` for an X that is no texts or a y that does not fit,
-        `TrainingError` if the loss becomes NaN or infinite.
+        In `fit` and prediction: `ParameterError` for an invalid parameter, `CheckpointError` for a
+        model that cannot be found or loaded, `DeviceError` for a device that is not available or
+        has too little memory, `InputError` for an invalid X or y, `TrainingError` if the loss
+        becomes NaN or infinite.
 
     Warns
     -----
     InterruptedTrainingWarning
-        If Ctrl-C ended `fit`; the estimator can be used with the weights so far.
+        If `fit` was stopped with Ctrl-C. The estimator keeps the weights so far.
 
     See Also
     --------
@@ -193,9 +194,18 @@ class BertRegressor(RegressorMixin, TextEstimator):
     Examples
     --------
     >>> from skbert import BertRegressor
-    >>> texts = ["A very good film.", "A very bad film.", "A good film.", "A bad film."]
-    >>> regressor = BertRegressor(min_steps=40, learning_rate=2e-4, random_state=0)
-    >>> low, high = regressor.fit(texts, [5, 1, 4, 2]).predict(["A bad film.", "A good film."])
+    >>> texts = [
+    ...     "A very good film.",
+    ...     "A very bad film.",
+    ...     "A good film.",
+    ...     "A bad film.",
+    ... ]
+    >>> regressor = BertRegressor(
+    ...     min_steps=40, learning_rate=2e-4, random_state=0
+    ... )
+    >>> low, high = regressor.fit(texts, [5, 1, 4, 2]).predict(
+    ...     ["A bad film.", "A good film."]
+    ... )
     >>> bool(low < high)
     True
     """
@@ -218,7 +228,7 @@ class BertRegressor(RegressorMixin, TextEstimator):
         y : array-like of numbers, shape (n_texts,) or (n_texts, n_outputs)
             Targets.
         sample_weight : array-like, shape (n_texts,), default=None
-            How much each text counts; only the relation of the weights matters.
+            Weights of the texts. Only their ratio matters.
 
         Returns
         -------
@@ -265,7 +275,7 @@ class BertRegressor(RegressorMixin, TextEstimator):
         Warns
         -----
         TruncationWarning
-            If texts were cut off at `max_length_`.
+            If texts were truncated at `max_length_`.
         """
         check_is_fitted(self)
         logits = activated(self._predict_logits(X).astype(np.float64), self._activation)

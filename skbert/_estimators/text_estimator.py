@@ -183,8 +183,8 @@ class TextEstimator(PooledHead):
             return None
         if self.pair_mode == BI_ENCODER and self.pooling == OWN_HEAD:
             raise ParameterError(
-                f"pair_mode={BI_ENCODER!r} reads each text of a pair by itself, and "
-                f"pooling={OWN_HEAD!r} is one head on both. Use a pooling such as "
+                f"pair_mode={BI_ENCODER!r} reads each text of a pair separately, and "
+                f"pooling={OWN_HEAD!r} is a head for both. Use a pooling such as "
                 f'"mean", or pair_mode={CROSS_ENCODER!r}.'
             )
         if self.pair_mode != "auto":
@@ -199,7 +199,7 @@ class TextEstimator(PooledHead):
         is_cross = self.pair_mode_ == CROSS_ENCODER
         if pooling == OWN_HEAD and self._n_numbers:
             raise ParameterError(
-                f"pooling={OWN_HEAD!r}: the own head of a model reads no numbers, which "
+                f"pooling={OWN_HEAD!r}: the classification head of a model reads no numbers, which "
                 f'text_columns={self.text_columns!r} leaves. Use pooling="auto" or "mean".'
             )
         if pooling == "auto":
@@ -238,12 +238,12 @@ class TextEstimator(PooledHead):
         if earlier is not None and self.pooling not in ("auto", self.pooling_):
             raise InputError(
                 f"warm_start=True continues a fit whose head reads pooling {self.pooling_!r}, but "
-                f"pooling={self.pooling!r} was asked for. Use that one, or warm_start=False."
+                f"pooling={self.pooling!r} is set. Use that one, or warm_start=False."
             )
         if earlier is not None and self.pair_mode not in ("auto", self.pair_mode_ or "auto"):
             raise InputError(
                 f"warm_start=True continues the fit of a {self.pair_mode_}, but "
-                f"pair_mode={self.pair_mode!r} was asked for. Use that one, or warm_start=False."
+                f"pair_mode={self.pair_mode!r} is set. Use that one, or warm_start=False."
             )
         numbers = task.texts.numbers
         n_beside = 0 if numbers is None else numbers.shape[1]

@@ -41,9 +41,9 @@ from skbert._training.word_task import WordTask, object_array, split_sentences
 class BertTokenClassifier(ProbedHead):
     """Label the words of sentences by fine-tuning a pretrained model.
 
-    For named entities, parts of speech and any other labels of words. Every word gets a label,
-    also one that the tokenizer drops; a sentence longer than the model reads at once is read in
-    overlapping windows, and each word is taken from the window where it has most context.
+    For named entities, parts of speech and any other labels of words. Every word gets a label, even
+    if the tokenizer drops it. A sentence longer than `max_length` is read in overlapping windows,
+    and the label of a word is taken from the window where it has most context.
 
     Parameters
     ----------
@@ -53,14 +53,13 @@ class BertTokenClassifier(ProbedHead):
     revision : str, default=None
         Branch, tag or commit of the hub; the main branch by default.
     init : {"probe", "random"}, default="probe"
-        How the new head begins: as a logistic regression of what the frozen encoder gives for the
-        words, its penalty chosen by cross-validation [4]_, or with random weights.
+        Initial weights of the head: a logistic regression on the frozen vectors of the words, with
+        the penalty chosen by cross-validation [4]_, or random weights.
     max_length : int, default=None
-        Most word pieces that are read at once, special tokens included; by default what the
-        checkpoint's own files say (256 for the default model). Longer sentences are read in
-        overlapping windows.
+        Maximum number of tokens of a window, including special tokens; by default the limit of the
+        checkpoint (256 for the default model). Longer sentences are read in overlapping windows.
     outside : str, int or None, default="O"
-        The label of words that are outside all entities; None where every word is part of one.
+        Label of the words outside of entities; None if every word is part of an entity.
     max_epochs : int, default=3
         Number of epochs; more if `min_steps` requires it. With 0, the probe is not trained further.
     min_steps : int, default=200
@@ -80,7 +79,7 @@ class BertTokenClassifier(ProbedHead):
     layer_decay : float, default=1.0
         Factor of the learning rate from each layer to the one below [3]_.
     train_batch_size : int, default=16
-        Sentences in a training batch.
+        Number of sentences per training batch.
     gradient_accumulation : int, default=1
         Number of batches per update; similar to a larger `train_batch_size`, with less memory.
     max_grad_norm : float or None, default=1.0
@@ -94,10 +93,10 @@ class BertTokenClassifier(ProbedHead):
         Recompute activations instead of storing them: less memory, about a third more time.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the texts, keep the weights of the epoch with the best
-        score on them, and stop when it no longer rises. The probabilities are then calibrated on
+        score on them, and stop when it no longer improves. The probabilities are then calibrated on
         them, by temperature scaling [5]_.
     validation_fraction : float, default=0.1
-        Part of the texts that is held out.
+        Fraction of the texts that is held out.
     n_epochs_no_change : int, default=2
         Number of epochs without improvement after which training stops.
     warm_start : bool, default=False
@@ -111,12 +110,12 @@ class BertTokenClassifier(ProbedHead):
         "auto" (a CUDA device if there is one, else the CPU), or a torch device such as "cpu",
         "cuda:1", "mps".
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
-        Number format of the computation; weights are always trained in float32. "auto" is
-        float32, but bfloat16 on a CUDA device that computes in it (Ampere or newer). "int8" is
-        for prediction on a CPU with AVX512-VNNI; `fit` refuses it.
+        Number format of the computation; weights are always trained in float32. "auto" is float32,
+        but bfloat16 on a CUDA device that supports it (Ampere or newer). "int8" is for prediction
+        on a CPU with AVX512-VNNI; `fit` raises an error.
     n_jobs : int, default=None
-        Worker processes for prediction, as joblib has it; None is one, but in
-        ``joblib.parallel_config``. For several GPUs, or a cluster of Dask or Ray.
+        Number of worker processes for prediction, as in joblib; None is 1, or the number in
+        ``joblib.parallel_config``. Useful with several GPUs, or on a cluster of Dask or Ray.
     verbose : int, default=0
         1 shows a progress bar in `fit` and in prediction.
 
@@ -125,11 +124,11 @@ class BertTokenClassifier(ProbedHead):
     classes_ : ndarray, shape (n_classes,)
         Sorted labels.
     metric_ : {"entity_f1", "token_accuracy"}
-        What `score` computes: F1 of entities where the labels are written in a scheme, else
-        accuracy.
+        Metric of `score`: the F1 of entities if the labels have a scheme, else the accuracy of
+        words.
     scheme_ : {"BIO", "IOE", "BIOES", "BILOU", "BMEWO"} or None
-        How the labels mark entities: with a letter before or behind "-" or "_". None for plain
-        labels.
+        Scheme of the labels: a letter before or after "-" or "_" marks the parts of an entity. None
+        for plain labels.
     n_iter_ : int
         Number of epochs.
     loss_curve_ : list of float
@@ -145,19 +144,19 @@ class BertTokenClassifier(ProbedHead):
     Raises
     ------
     SkbertError
-        In `fit` and prediction: `ParameterError` for an unusable parameter, `CheckpointError`
-        for a model that cannot be found or loaded, `DeviceError` for a device that is not there
-        or too small, `InputError` for an X that is no texts or a y that does not fit,
-        `TrainingError` if the loss becomes NaN or infinite.
+        In `fit` and prediction: `ParameterError` for an invalid parameter, `CheckpointError` for a
+        model that cannot be found or loaded, `DeviceError` for a device that is not available or
+        has too little memory, `InputError` for an invalid X or y, `TrainingError` if the loss
+        becomes NaN or infinite.
 
     Warns
     -----
     InterruptedTrainingWarning
-        If Ctrl-C ended `fit`; the estimator can be used with the weights so far.
+        If `fit` was stopped with Ctrl-C. The estimator keeps the weights so far.
 
     See Also
     --------
-    BertClassifier : One label a text.
+    BertClassifier : One label per text.
 
     References
     ----------
@@ -175,9 +174,19 @@ class BertTokenClassifier(ProbedHead):
     Examples
     --------
     >>> from skbert import BertTokenClassifier
-    >>> X = [["Ada", "lives", "in", "Rome"], ["I", "met", "Ada"], ["Rome", "is", "old"]]
-    >>> y = [["B-PER", "O", "O", "B-LOC"], ["O", "O", "B-PER"], ["B-LOC", "O", "O"]]
-    >>> tagger = BertTokenClassifier(min_steps=40, learning_rate=3e-4, random_state=0).fit(X, y)
+    >>> X = [
+    ...     ["Ada", "lives", "in", "Rome"],
+    ...     ["I", "met", "Ada"],
+    ...     ["Rome", "is", "old"],
+    ... ]
+    >>> y = [
+    ...     ["B-PER", "O", "O", "B-LOC"],
+    ...     ["O", "O", "B-PER"],
+    ...     ["B-LOC", "O", "O"],
+    ... ]
+    >>> tagger = BertTokenClassifier(
+    ...     min_steps=40, learning_rate=3e-4, random_state=0
+    ... ).fit(X, y)
     >>> tagger.predict([["Ada", "saw", "Rome"]])[0]
     ['B-PER', 'O', 'B-LOC']
     """
@@ -272,7 +281,7 @@ class BertTokenClassifier(ProbedHead):
             The words of each sentence: a list, an object array, or a pandas, polars or pyarrow
             column of lists.
         y : sequence of sequences of labels, of length n_sentences
-            One label a word.
+            One label per word.
 
         Returns
         -------
@@ -285,7 +294,7 @@ class BertTokenClassifier(ProbedHead):
         classes, codes = sorted_classes(flat_labels(labels))
         if len(classes) < 2:
             raise InputError(
-                f"y holds only {len(classes)} class(es), expected at least 2 classes. "
+                f"y contains only {len(classes)} class(es), expected at least 2 classes. "
                 "Pass sentences with other labels, too."
             )
         bounds = cumulative([len(sentence) for sentence in sentences])
@@ -312,7 +321,7 @@ class BertTokenClassifier(ProbedHead):
         Returns
         -------
         probabilities : ndarray of object, shape (n_sentences,)
-            For each sentence an array of float64, shape (n_words, n_classes); rows sum to 1.
+            For each sentence, an array of float64 of shape (n_words, n_classes). Rows sum to 1.
         """
         check_is_fitted(self)
         self._check_params()
@@ -329,7 +338,7 @@ class BertTokenClassifier(ProbedHead):
         Returns
         -------
         labels : ndarray of object, shape (n_sentences,)
-            For each sentence the list of its words' labels.
+            For each sentence, the list of the labels of its words.
         """
         probabilities = self.predict_proba(X)
         return object_array(
@@ -347,13 +356,13 @@ class BertTokenClassifier(ProbedHead):
         Returns
         -------
         entities : list of list of Entity
-            For each text its entities in order, each an exact slice of it, as `scheme_` has them.
-            Of plain labels, neighbouring words of one label are one entity.
+            For each text, its entities in order. Each is an exact slice of the text. Without a
+            scheme, adjacent words with the same label are one entity.
 
         Warns
         -----
         LabelWarning
-            If no label is `outside`, so that every word becomes a part of an entity.
+            If no label is `outside`, so that every word becomes part of an entity.
         """
         check_is_fitted(self)
         self._check_params()
@@ -382,8 +391,8 @@ class BertTokenClassifier(ProbedHead):
         Returns
         -------
         score : float
-            Micro-averaged F1 of whole entities, as seqeval counts them in the scheme of the labels
-            (for BIO that is CoNLL's evaluation), or the accuracy of words.
+            Micro-averaged F1 of whole entities, as in seqeval with the scheme of the labels (for
+            BIO, as in the evaluation of CoNLL), or the accuracy of words.
         """
         check_is_fitted(self)
         true = check_word_labels(y, self._check_X(X, reset=False))
@@ -470,8 +479,8 @@ def _warn_of_other_label(classes: list[Any], scheme: Scheme) -> None:
     if len(others) == 1:
         warnings.warn(
             f"All labels but {others[0]!r} are written in the scheme {scheme.name}. If it marks "
-            f"words outside all entities, pass outside={others[0]!r}: now it is an entity, and "
-            "`score` is the accuracy of words.",
+            f"words outside of entities, pass outside={others[0]!r}. Otherwise it is an entity, "
+            "and `score` is the accuracy of words.",
             LabelWarning,
             stacklevel=stacklevel_of_caller(),
         )
@@ -480,8 +489,8 @@ def _warn_of_other_label(classes: list[Any], scheme: Scheme) -> None:
 def _warn_of_no_outside(classes: list[Any], outside: Any) -> None:
     if outside is not None and not any(is_outside(label, outside) for label in classes):
         warnings.warn(
-            f"outside={outside!r} is none of the labels {classes[:10]}, so every word becomes a "
-            "part of an entity. Pass the label of words outside all entities as outside=..., or "
+            f"outside={outside!r} is not one of the labels {classes[:10]}, so every word becomes "
+            "part of an entity. Pass the label of words outside of entities as outside=..., or "
             "outside=None if there is none.",
             LabelWarning,
             stacklevel=stacklevel_of_caller(),

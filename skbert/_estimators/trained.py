@@ -57,21 +57,22 @@ class TrainedEstimator(BertEstimator):
         Parameters
         ----------
         model : str
-            Hub id, or folder that `save_pretrained`, this one or transformers', wrote.
+            Model on the Hugging Face hub, or folder that was written by `save_pretrained` of skbert
+            or transformers.
         revision : str, default=None
-            Branch, tag or commit of the hub.
+            Branch, tag or commit of the hub; the main branch by default.
         **params
             Other parameters of the estimator.
 
         Returns
         -------
         estimator : estimator of this class
-            It predicts without `fit`.
+            The fitted estimator.
 
         Raises
         ------
         CheckpointError
-            If the checkpoint cannot be found or loaded, or holds no trained head for this task.
+            If the checkpoint cannot be found or loaded, or has no trained head for this task.
         """
         estimator = cls(model, revision=revision, **params)
         estimator._check_params()
@@ -82,8 +83,8 @@ class TrainedEstimator(BertEstimator):
         loaded, random = estimator._load_trained(folder, config, extras)
         if random:
             raise CheckpointError(
-                f"{model!r} holds no trained head for {cls.__name__}: {sorted(random)[0]!r} is "
-                f"missing or of another shape than config.json says. Train one: "
+                f"{model!r} has no trained head for {cls.__name__}: {sorted(random)[0]!r} is "
+                f"missing or has another shape than in config.json. Train one: "
                 f"{cls.__name__}(model={model!r}).fit(X, y)."
             )
         fitted = estimator._attributes_of(config, extras)
@@ -107,7 +108,7 @@ class TrainedEstimator(BertEstimator):
         Parameters
         ----------
         folder : str or Path
-            Made if it does not exist; files of the same names are replaced.
+            Folder to write to. It is created if it does not exist. Existing files are replaced.
         """
         check_is_fitted(self)
         folder = Path(folder)
@@ -178,7 +179,7 @@ class TrainedEstimator(BertEstimator):
         if not reset and self._reads_pairs not in (None, is_pairs):
             kinds = ("single texts", "pairs of texts")
             raise InputError(
-                f"X holds {kinds[is_pairs]}, but this {type(self).__name__} was fitted on "
+                f"X contains {kinds[is_pairs]}, but this {type(self).__name__} was fitted on "
                 f"{kinds[not is_pairs]}. Pass what it was fitted on, or fit it again."
             )
         self._check_columns(X, reset=reset)

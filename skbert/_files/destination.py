@@ -59,8 +59,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         raise DestinationError(f"{path} cannot be read ({error}). Pass another folder.") from error
     if version != FORMAT:
         raise DestinationError(
-            f"{path} has format {version}, expected {FORMAT}: another version of skbert wrote it. "
-            "Go on with that one, or pass another folder."
+            f"{path} has format {version}, expected {FORMAT}: it was written by another version of "
+            "skbert. Continue with that version, or pass another folder."
         )
     return manifest
 
@@ -84,8 +84,8 @@ def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) 
     if found:
         more = f", and {len(found) - 3} more" if len(found) > 3 else ""
         raise DestinationError(
-            f"{folder} was begun with something else: {'; '.join(found[:3])}{more}. Go on with "
-            "what it was begun with, or pass another folder."
+            f"{folder} was started with other settings: {'; '.join(found[:3])}{more}. Continue "
+            "with those, or pass another folder."
         )
 
 
@@ -112,8 +112,8 @@ def _check_ours(folder: Path) -> None:
     other = [path.name for path in folder.iterdir() if path.name[0] not in "._"]
     if other:
         raise DestinationError(
-            f"{folder} holds other things ({sorted(other)[0]}). Pass an empty folder, or one that "
-            "does not exist."
+            f"{folder} contains other files ({sorted(other)[0]}). Pass an empty folder, or one "
+            "that does not exist."
         )
 
 

@@ -26,20 +26,20 @@ PART_BYTES = 16 * 2**20
 
 
 class EmbeddedFiles(NamedTuple):
-    """What `embed_files` did.
+    """Result of `embed_files`.
 
     Parameters
     ----------
     rows : int
-        Rows of the result.
+        Number of rows of the result.
     computed : int
-        Rows that this call computed; the others were there from an earlier one.
+        Number of rows that this call computed. The others are from an earlier call.
     truncated : int
         Number of texts in all rows that were truncated at ``max_length_``.
     lost_tokens : int
-        Number of tokens that were lost by this.
+        Number of tokens that were lost by truncation.
     seconds : float
-        How long this call took.
+        Duration of this call in seconds.
     """
 
     rows: int
@@ -61,62 +61,63 @@ def embed_files(
     encoding: str = "utf-8",
     verbose: int = 0,
 ) -> EmbeddedFiles:
-    """Embed the texts of Parquet or CSV files that are larger than memory; write Parquet files.
+    """Embed the texts of Parquet or CSV files of any size, and write Parquet files.
 
-    The result is a folder of Parquet files, which all packages read as one table: the columns of
-    the source, and for each column of texts one of vectors, ``text_vector`` of "text", in the
-    order of the source's rows. It is written part by part, each whole or not at all. After a
-    crash, ``kill -9`` or a full disk, the same call goes on where it stopped. Needs the extra
-    ``files``.
+    The files may be larger than memory. The result is a folder of Parquet files, which other
+    packages read as one table: the columns of the source, and one column of vectors for each text
+    column (``text_vector`` for "text"), in the order of the rows of the source. Each part is
+    written completely or not at all. After a crash, ``kill -9`` or a full disk, the same call
+    continues where it stopped. Needs the extra ``files``.
 
     Parameters
     ----------
     source : str or Path
-        A file, or a folder of files of one kind, which are taken in the order of their names.
-        Cells of CSV are read as texts, also numbers; an empty one is missing, ``""`` is an empty
-        text.
+        A file, or a folder of files of the same format, which are read in the order of their names.
+        Cells of a CSV file are read as texts, including numbers. An empty cell is a missing text,
+        and ``""`` is an empty text.
     destination : str or Path
-        Folder of the result, not within that of the source. It is made if it does not exist.
+        Folder of the result, outside of the source. It is created if it does not exist.
     columns : str or list of str
-        Columns of texts.
+        Text columns.
     embedder : BertEmbedder, default=None
-        What computes, with its own ``n_jobs`` and joblib's backend; the default one if None. One
-        that is not fitted is cloned and fitted.
+        Embedder to use, with its ``n_jobs`` and the backend of joblib; ``BertEmbedder()`` if None.
+        An embedder that is not fitted is cloned and fitted.
     keep : "all" or list of str, default="all"
-        Columns of the source that the result has.
+        Columns of the source to keep in the result.
     rows_per_part : int, default=20_000
-        Most rows of a file of the result. What is computed of a part is lost with a crash.
+        Maximum number of rows of a file of the result. After a crash, an unfinished part is
+        computed again.
     delimiter : str, default=None
-        Between the cells of CSV; by default a tab for ``.tsv``, else a comma.
+        Delimiter of CSV files; by default a tab for ``.tsv``, else a comma.
     encoding : str, default="utf-8"
-        Of CSV.
+        Encoding of CSV files.
     verbose : int, default=0
         1 shows a progress bar.
 
     Returns
     -------
     result : EmbeddedFiles
-        Rows, truncated texts and seconds.
+        Number of rows, number of truncated texts, and duration.
 
     Raises
     ------
     InputError
-        If the source cannot be read, has not these columns, or misses texts: all files are checked
-        before the first vector is computed.
+        If the source cannot be read, lacks one of the columns, or has missing texts. All files are
+        checked before the first vector is computed.
     DestinationError
-        If the folder was begun with another input or other settings, holds other things, another
-        process writes there, or it cannot be written to.
+        If the folder contains a result with another source or other settings, or other files, if
+        another process writes to it, or if it cannot be written to.
     MissingPackageError
         If pyarrow is not installed.
 
     Warns
     -----
     TruncationWarning
-        If texts were cut off, once for all.
+        If texts were truncated. There is one warning for all files.
 
     See Also
     --------
-    BertEmbedder : Texts in memory; its parameters are explained there.
+    BertEmbedder : Vectors of texts in memory.
 
     Examples
     --------
@@ -189,8 +190,8 @@ def _plan(
     taken = set(vectors.values()) & set(kept)
     if taken:
         raise InputError(
-            f"The source has a column {min(taken)!r} already, which is to be that of the vectors. "
-            "Choose other columns with keep=[...]."
+            f"The source has a column {min(taken)!r} already, which is the name of the column of "
+            "vectors. Choose other columns with keep=[...]."
         )
     return _Work(source, texts, kept, vectors, _fitted(embedder, texts))
 
@@ -218,8 +219,8 @@ def _fitted(embedder: BertEmbedder | None, columns: list[str]) -> BertEmbedder:
         return embedder
     if embedder.n_components is not None:
         raise ParameterError(
-            f"n_components={embedder.n_components} are fitted to texts. Pass an embedder that is "
-            "fitted to some of them."
+            f"n_components={embedder.n_components} has to be fitted to texts. Pass an embedder "
+            "that is fitted to some of them."
         )
     return clone(embedder).fit(_as_X(arrow("").table({name: ["a"] for name in columns})))
 
@@ -232,8 +233,8 @@ def _as_X(table: Any) -> Any:
 def _check_apart(source: Path, folder: Path) -> None:
     if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
         raise InputError(
-            f"The destination {folder} is within the source {source}, of which it would become a "
-            "part. Pass a folder beside it."
+            f"The destination {folder} is inside the source {source} and would become a "
+            "part of it. Pass a folder outside of it."
         )
 
 

@@ -81,8 +81,8 @@ def replaced(path: Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     except OSError as error:
         raise DestinationError(
-            f"{path} cannot be written: {error}. What was written before is whole: the same call "
-            "goes on from there."
+            f"{path} cannot be written: {error}. What was written before is complete: the same "
+            "call continues from there."
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)

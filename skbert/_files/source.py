@@ -145,8 +145,8 @@ def _files_of(path: Path) -> list[Path]:
     usable = [file for file in found if _is_csv(file) or file.name.lower().endswith(PARQUET)]
     if not usable:
         raise InputError(
-            f"{path} {'is not' if path.is_file() else 'holds no'} Parquet or CSV. The name of such "
-            f"a file ends in one of {', '.join(PARQUET + CSV)}."
+            f"{path} {'is not' if path.is_file() else 'contains no'} Parquet or CSV. The name of "
+            f"such a file ends in one of {', '.join(PARQUET + CSV)}."
         )
     if len({_is_csv(file) for file in usable}) > 1:
         raise InputError(f"{path} holds both Parquet and CSV files. Pass a folder of one kind.")

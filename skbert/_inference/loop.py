@@ -361,8 +361,8 @@ def _check_layers(output: Any, encoder: Encoder) -> None:
     shapes = [tuple(states.shape) for states in output.hidden_states or ()]
     if shapes != [tuple(output.last_hidden_state.shape)] * (encoder.n_layers + 1):
         raise ParameterError(
-            f"Models of type {encoder.model.config.model_type!r} do not give one vector a token "
-            f"from each of their {encoder.n_layers} layers. Use layers=-1."
+            f"Models of type {encoder.model.config.model_type!r} do not return one vector per "
+            f"token from each of their {encoder.n_layers} layers. Use layers=-1."
         )
 
 
@@ -397,6 +397,6 @@ def _in_order(
 def _check_divisible(n_windows: int, length: int, encoder: Encoder) -> None:
     if n_windows == 1:
         raise DeviceError(
-            f"The memory of {encoder.device} does not hold one text of {length} tokens beside the "
-            'model. Use a smaller max_length, precision="bfloat16", or device="cpu".'
+            f"The memory of {encoder.device} is too small for one text of {length} tokens. "
+            'Use a smaller max_length, precision="bfloat16", or device="cpu".'
         )

@@ -96,7 +96,7 @@ class Job:
         if (encoder.identity, steps) != (self.identity, self.settings.steps):
             raise CheckpointChangedError(
                 f"A worker of n_jobs found another tokenizer or configuration of "
-                f"{self.checkpoint.name!r} than the process that asked it. Put the same files and "
+                f"{self.checkpoint.name!r} than the calling process. Use the same files and "
                 "the same version of transformers on all machines."
             )
         return encoder

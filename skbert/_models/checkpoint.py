@@ -138,8 +138,8 @@ def find_same_checkpoint(checkpoint: Checkpoint) -> Path:
     except CheckpointNotFoundError as error:
         raise CheckpointNotFoundError(
             f"{error} This estimator was fitted with that model, and the machine "
-            f"{platform.node()!r} has not got its files: put them at the same path, or in the "
-            "hub's cache, on every machine that computes, or let pickles carry the weights: "
+            f"{platform.node()!r} does not have its files. Copy them to the same path, or to the "
+            "cache of the hub, on every machine, or store the weights in the pickle: "
             "BertEmbedder(save_weights=True)."
         ) from error
     if found.digest != checkpoint.digest:

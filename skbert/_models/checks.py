@@ -27,9 +27,10 @@ def check_no_adapter(folder: Path) -> None:
     file = folder / "adapter_config.json"
     if file.is_file():
         raise CheckpointError(
-            f"{file}: the folder holds an adapter, not (only) the weights of a whole model. Merge "
-            "it into them once, with peft: model.merge_and_unload().save_pretrained(FOLDER), and "
-            "pass that folder; or remove the adapter's files to use the model without it."
+            f"{file}: the folder contains an adapter, not (only) the weights of a complete model. "
+            "Merge it into the weights once, with peft: "
+            "model.merge_and_unload().save_pretrained(FOLDER), and pass that folder; or remove the "
+            "adapter's files to use the model without it."
         )
 
 
@@ -122,9 +123,9 @@ def check_vocabulary(tokenizer: Any, folder: Path) -> None:
     if not backend.get_vocab(with_added_tokens=False).keys() - special:
         files = sorted(file.name for file in folder.iterdir() if file.suffix != ".safetensors")
         raise CheckpointError(
-            f"The tokenizer in {folder}, a {type(tokenizer).__name__}, knows its special tokens "
-            f"only: every word would be unknown. Its vocabulary is in none of the files {files}, "
-            "or not in the format of this kind of tokenizer. Save it again: "
+            f"The tokenizer in {folder}, a {type(tokenizer).__name__}, contains only "
+            f"special tokens: every word would be unknown. Its vocabulary is in none of the files "
+            f"{files}, or in another format. Save it again: "
             "AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
         )
 
@@ -185,8 +186,8 @@ def check_all_weights_used(unexpected: Iterable[str], model: Any, folder: Path) 
     )
     if inside:
         raise CheckpointError(
-            f"{folder} holds {len(inside)} weights of the encoder that this version of "
-            f"transformers does not compute with, the first is {inside[0]!r}. Its vectors would "
+            f"{folder} contains {len(inside)} weights of the encoder that this version of "
+            f"transformers does not use, the first is {inside[0]!r}. Its vectors would "
             "be wrong. Use the version of transformers that the checkpoint was made with, "
             "or another checkpoint."
         )

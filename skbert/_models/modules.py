@@ -2,9 +2,14 @@
 
 ::
 
-    [{"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
-     {"path": "1_Pooling",     "type": "sentence_transformers.models.Pooling"},
-     {"path": "2_Dense",       "type": "sentence_transformers.models.Dense"}]
+    [
+        {
+            "path": "0_Transformer",
+            "type": "sentence_transformers.models.Transformer",
+        },
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        {"path": "2_Dense", "type": "sentence_transformers.models.Dense"},
+    ]
 
 A checkpoint without this file is a transformer alone, in the folder itself.
 """

@@ -135,7 +135,8 @@ def own_prompt(folder: Path, *, kind: str = "SentenceTransformer") -> OwnPrompt:
         return OwnPrompt("", file)
     if not isinstance(prompts, dict) or (name not in prompts and name not in EMPTY_PROMPTS):
         raise CheckpointError(
-            f"{file}: default_prompt_name={name!r} is none of its prompts {list(prompts)}. Correct "
+            f"{file}: default_prompt_name={name!r} is not one of its prompts {list(prompts)}. "
+            "Correct "
             'the file, or give prompt="..." or prompt=None.'
         )
     text = prompts.get(name) or ""

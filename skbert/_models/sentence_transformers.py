@@ -210,7 +210,7 @@ def _pooling(module: Module) -> OwnPooling:
     if not file.is_file():
         raise CheckpointError(
             f"{file} is not there, although modules.json has the step {module.type}. Put the file "
-            f"there, or say how to pool, e.g. pooling={'mean'!r}."
+            f"there, or set the pooling, e.g. pooling={'mean'!r}."
         )
     config = read_json(file)
     modes = _modes(config)
@@ -218,7 +218,7 @@ def _pooling(module: Module) -> OwnPooling:
     if not names or None in names:
         raise CheckpointError(
             f"{file} asks for pooling {modes}, expected some of {list(POOLING_MODES)}. Correct the "
-            f"file, or say how to pool, e.g. pooling={'mean'!r}."
+            f"file, or set the pooling, e.g. pooling={'mean'!r}."
         )
     return OwnPooling(tuple(map(str, names)), bool(config.get("include_prompt", True)))
 

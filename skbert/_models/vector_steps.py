@@ -161,7 +161,7 @@ def activation(path: str | None, file: Path) -> nn.Module:
         found = getattr(found, name, None)
     if not (inspect.isclass(found) and issubclass(found, nn.Module)):
         raise CheckpointError(
-            f"{file}: the activation {path!r} is none of torch.nn's, expected one such as "
+            f"{file}: the activation {path!r} is not one of torch.nn, expected one such as "
             "'torch.nn.modules.activation.Tanh'. Other code is not run; use another checkpoint."
         )
     with checkpoint_errors(f"{file}: the activation {path!r} cannot be made", "Correct the file."):
@@ -176,7 +176,7 @@ def _config(folder: Path, *sizes: str) -> dict[str, Any]:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise CheckpointError(
                 f"{file}: {name}={value!r}, expected a number from 1 on. Put an intact copy there, "
-                "or say how to pool, e.g. pooling='mean'."
+                "or set the pooling, e.g. pooling='mean'."
             )
     return config
 
@@ -189,7 +189,7 @@ def _with_weights(layer: nn.Module, folder: Path) -> nn.Module:
         raise CheckpointError(
             f"{file} is not there: the weights of this step of modules.json. Weights in other "
             "formats can run code when they are read and are not supported. Put the file there, or "
-            "say how to pool, e.g. pooling='mean'."
+            "set the pooling, e.g. pooling='mean'."
         )
     with checkpoint_errors(f"{file} cannot be read", "Put an intact copy there."):
         weights = {name: tensor.float() for name, tensor in load_file(file).items()}

@@ -14,16 +14,16 @@ from skbert._texts.windows import Encodings, cumulative
 
 
 class Answer(NamedTuple):
-    """A possible answer.
+    """An answer to a question.
 
     Parameters
     ----------
     text : str
-        ``context[start:end]``; "" where the context gives no answer.
+        ``context[start:end]``; "" for no answer.
     start, end : int
-        Its characters; 0, 0 for no answer.
+        Position in the context, in characters; 0, 0 for no answer.
     score : float
-        Its probability among all spans of all windows of the context that could be an answer.
+        Probability of this slice among all possible slices of the context.
     """
 
     text: str

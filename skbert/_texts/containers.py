@@ -71,8 +71,8 @@ def _refuse_lazy(X: Any) -> None:
     else:
         return
     raise InputError(
-        f"X is a {package} {kind.__name__}, expected a list, an array, or a column of texts: it "
-        f"holds none before it is computed. Compute it first: {remedy}."
+        f"X is a {package} {kind.__name__}, expected a list, an array, or a column of texts. "
+        f"Compute it first: {remedy}."
     )
 
 
@@ -209,8 +209,8 @@ def _refuse_two_columns_as_rows(rows: Any) -> None:
         return
     if min(map(len, rows)) > 2 or any(map(_is_column, rows)):
         raise InputError(
-            f"X holds two sequences, of {len(rows[0])} and {len(rows[1])} texts, expected one row "
-            "a sample. Pass list(zip(first, second)), or a frame with two columns."
+            f"X contains two sequences, of {len(rows[0])} and {len(rows[1])} texts, expected one "
+            "row per sample. Pass list(zip(first, second)), or a frame with two columns."
         )
 
 

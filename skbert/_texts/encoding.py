@@ -92,7 +92,7 @@ class TextTokenizer:
         is_body = [not special for special in probe.special_tokens_mask]
         if True not in is_body:
             raise CheckpointError(
-                'The tokenizer makes no token of the text "a". Is its vocabulary empty? '
+                'The tokenizer returns no token for the text "a". Is its vocabulary empty? '
                 "Choose another checkpoint."
             )
         first = is_body.index(True)
@@ -250,7 +250,7 @@ class TextTokenizer:
     def _too_long(self, number: int, n_tokens: int, max_length: int) -> TextTooLongError:
         return TextTooLongError(
             f"X[{number}] has {n_tokens} tokens, more than max_length={max_length}. Shorten it, or "
-            'use overflow="windows" (reads it whole) or overflow="truncate".'
+            'use overflow="windows" (reads the whole text) or overflow="truncate".'
         )
 
     def _segments_of(self, lengths: Sequence[int]) -> NDArray[np.int8] | None:

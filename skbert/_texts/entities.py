@@ -36,13 +36,13 @@ class Entity(NamedTuple):
     Parameters
     ----------
     text : str
-        ``text[start:end]`` of the text that it was found in.
+        ``text[start:end]`` of the text.
     label : str
-        What it is, without "B-" or "I-".
+        Label of the entity, without "B-" or "I-".
     start, end : int
-        Its characters.
+        Position in the text, in characters.
     score : float
-        Mean probability of its words' labels.
+        Mean probability of the labels of its words.
     """
 
     text: str

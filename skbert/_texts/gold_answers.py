@@ -42,7 +42,7 @@ def locate(gold: Gold, context: str, position: int) -> tuple[int, int]:
         where = "" if gold.start is None else f" at character {gold.start}"
         raise InputError(
             f"The answer y[{position}] = {text!r} is not in its context{where}. Give an exact "
-            "slice of the context, or None where it holds no answer."
+            "slice of the context, or None if it contains no answer."
         )
     return without_blanks(context, *found)
 

@@ -252,7 +252,7 @@ def _check_any_rows(n_rows: int) -> None:
     if not n_rows:
         raise InputError(
             "Found array with 0 sample(s) while a minimum of 1 is required: "
-            "X holds no text. Pass at least one."
+            "X contains no text. Pass at least one."
         )
 
 

@@ -56,7 +56,7 @@ def check_questions(X: Any) -> Texts:
     texts = check_texts_or_pairs(X)
     if not texts.are_pairs:
         raise InputError(
-            "X holds single texts, expected questions with their contexts: list(zip(questions, "
+            "X contains single texts, expected questions with their contexts: list(zip(questions, "
             'contexts)), or a frame with the columns "question" and "context".'
         )
     return texts

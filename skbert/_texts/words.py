@@ -31,7 +31,7 @@ def check_sentences(X: Any) -> list[list[str]]:
     sentences = _rows(X, "X", "sentences of words")
     if not sentences:
         raise InputError(
-            "Found array with 0 sample(s) while a minimum of 1 is required: X holds no sentence."
+            "Found array with 0 sample(s) while a minimum of 1 is required: X contains no sentence."
         )
     for position, sentence in enumerate(sentences):
         for place, word in enumerate(sentence):

@@ -55,7 +55,7 @@ def with_label_texts(
         return LabelledTexts(texts, classes, codes, 0)
     if texts.are_pairs:
         raise ParameterError(
-            "label_texts: X holds pairs, and the name of a class is a single text. Use "
+            "label_texts: X contains pairs, but the name of a class is a single text. Use "
             "label_texts=None."
         )
     named = _named(label_texts, classes, multilabel)
@@ -81,7 +81,7 @@ def _named(label_texts: Any, classes: NDArray[Any], multilabel: bool) -> Mapping
     if multilabel or not all(isinstance(name, str) for name in names):
         raise ParameterError(
             f'label_texts="auto" reads the names of the classes, but these are {names[:5]}. Pass a '
-            "dict of a text by class."
+            "dict of classes and texts."
         )
     return {name: readable_name(name) for name in names}
 

@@ -136,13 +136,13 @@ def train(
     except KeyboardInterrupt:
         warnings.warn(
             f"Training was interrupted after {len(history)} of {n_epochs} epochs; the estimator "
-            "keeps what it learned so far.",
+            "keeps the weights so far.",
             InterruptedTrainingWarning,
             stacklevel=stacklevel_of_caller(),
         )
     except torch.OutOfMemoryError as error:
         raise DeviceError(
-            f"The memory of {encoder.device} does not hold the training of "
+            f"The memory of {encoder.device} is too small to train on "
             f"{recipe.batch_size} texts at a time. Use a smaller train_batch_size with "
             "gradient_accumulation, a smaller max_length, or gradient_checkpointing=True."
         ) from error

@@ -238,8 +238,8 @@ def _fit_logistic(
         model.fit(features, codes, sample_weight=weights)
     if caught and most_iterations == MOST_ITERATIONS:
         warnings.warn(
-            f"The linear probe that the head begins with did not converge in {most_iterations} "
-            "iterations; the training goes on from where it is.",
+            f"The linear probe for the initial weights of the head did not converge in "
+            f"{most_iterations} iterations. Training continues with its last weights.",
             ConvergenceWarning,
             stacklevel=stacklevel_of_caller(),
         )

@@ -101,9 +101,10 @@ def _warn_of_cut_answers(positions: NDArray[np.int64], encodings: Encodings, str
     is_cut = positions[encodings.text_bounds[:-1], 0] == IGNORED
     if is_cut.any():
         warnings.warn(
-            f"{is_cut.sum()} of {len(is_cut)} answers are held whole by no window, and are not "
-            f"learned from: they lie across the border of two, which overlap by stride={stride} "
-            "tokens. Use a stride of at least the longest answer's tokens, or a larger max_length.",
+            f"{is_cut.sum()} of {len(is_cut)} answers are in no window completely and are not used "
+            f"for training: they are longer than the overlap of windows, stride={stride} tokens. "
+            "Use a stride of at least the number of tokens of the longest answer, or a larger "
+            "max_length.",
             TruncationWarning,
             stacklevel=stacklevel_of_caller(),
         )

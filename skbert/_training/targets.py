@@ -83,7 +83,7 @@ def check_classes(y: Any, *, least: int = 2) -> tuple[NDArray[Any], NDArray[Any]
     classes, codes = sorted_classes(column_or_1d(y, warn=True))
     if len(classes) < least:
         raise InputError(
-            f"y holds only one class ({classes.tolist()[0]!r}), expected at least 2 "
+            f"y contains only one class ({classes.tolist()[0]!r}), expected at least 2 "
             "classes. Pass texts of the other classes, too."
         )
     return classes, codes, False
@@ -185,7 +185,7 @@ def check_numbers(y: Any) -> NDArray[np.float64]:
         values = np.asarray(_readable(y), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"y must hold numbers only ({error}). Use BertClassifier for labels."
+            f"y must contain numbers only ({error}). Use BertClassifier for labels."
         ) from error
     if values.ndim not in (1, 2) or values.size == 0:
         raise InputError(
@@ -229,11 +229,11 @@ def check_weights(sample_weight: Any, n_texts: int) -> NDArray[np.float64]:
         raise InputError(f"Sample weights must be 1D, got shape {weights.shape}.")
     if len(weights) != n_texts:
         raise InputError(
-            f"sample_weight.shape == {weights.shape}, expected {(n_texts,)}: one a text."
+            f"sample_weight.shape == {weights.shape}, expected {(n_texts,)}: one per text."
         )
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise InputError(
-            "sample_weight must hold finite numbers of at least 0 that are not all zero; its "
+            "sample_weight must contain finite numbers of at least 0 that are not all zero; its "
             f"values are from {weights.min()} to {weights.max()}."
         )
     return weights

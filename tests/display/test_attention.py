@@ -119,7 +119,7 @@ def test_models_without_weights_are_refused(embedder, monkeypatch):
             return type("Output", (), {"attentions": None})
 
     monkeypatch.setattr("skbert._display.attention.plain_model", lambda *a, **k: Silent())
-    with pytest.raises(CheckpointError, match="gives no attention weights"):
+    with pytest.raises(CheckpointError, match="returns no attention weights"):
         AttentionDisplay.from_estimator(embedder, TEXT)
 
 

@@ -141,7 +141,7 @@ def test_labels_of_another_length_are_refused():
 
 
 def test_what_gives_no_map_is_refused(tiny_bert, film_classifier):
-    with pytest.raises(ParameterError, match="gives no vectors"):
+    with pytest.raises(ParameterError, match="returns no vectors"):
         EmbeddingDisplay.from_estimator(film_classifier, TEXTS)
     tokens = BertEmbedder(tiny_bert, pooling=None).fit(TEXTS)
     with pytest.raises(ParameterError, match="one vector per token"):

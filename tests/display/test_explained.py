@@ -132,7 +132,7 @@ class TestAnswer:
     def test_that_is_not_there_is_refused(self, reader):
         with pytest.raises(InputError, match="'dog' is not in its context"):
             chosen(reader, self.X, "dog")
-        with pytest.raises(InputError, match="No window holds the answer"):
+        with pytest.raises(InputError, match="No window contains the complete answer"):
             chosen(reader, self.X, CONTEXT[:200])
         with pytest.raises(ParameterError, match="expected a str"):
             chosen(reader, self.X, 3)

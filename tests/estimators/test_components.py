@@ -81,5 +81,5 @@ def test_too_many(tiny_bert):
     assert not hasattr(embedder, "n_features_out_")
     with pytest.raises(ParameterError, match="n_components=0"):
         BertEmbedder(tiny_bert, n_components=0).fit(TEXTS)
-    with pytest.raises(ParameterError, match="pooling=None gives one a token"):
+    with pytest.raises(ParameterError, match="pooling=None gives one per token"):
         BertEmbedder(tiny_bert, n_components=2, pooling=None).fit(TEXTS)

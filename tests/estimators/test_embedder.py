@@ -466,7 +466,7 @@ class TestColumns:
             single.fit([])
 
     def test_token_vectors_are_of_one_column(self, tiny_bert):
-        with pytest.raises(InputError, match=r"2 columns of text, and pooling=None"):
+        with pytest.raises(InputError, match=r"2 columns of text, but pooling=None"):
             BertEmbedder(tiny_bert, pooling=None).fit(self.FRAME)
 
     def test_a_selector_may_find_one_column_or_two(self, tiny_bert):

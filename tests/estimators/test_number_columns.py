@@ -222,5 +222,5 @@ class TestRefused:
         from skbert.display import AttentionDisplay
 
         model = BertClassifier(tiny_bert, max_epochs=0, **MEAN).fit(FRAME, LABELS)
-        with pytest.raises(ParameterError, match="reads numbers beside the text"):
+        with pytest.raises(ParameterError, match="reads numbers in addition to the text"):
             AttentionDisplay.from_estimator(model, FRAME[:1])

@@ -206,12 +206,12 @@ class TestHeads:
 class TestRefusals:
     @pytest.mark.parametrize("path", ["model", "model.pt", "", None, 3])
     def test_paths(self, tiny_bert, file, path):
-        with pytest.raises(ParameterError, match=r"path=.* expected that of a file.*'\.onnx'"):
+        with pytest.raises(ParameterError, match=r"path=.* expected a file.*'\.onnx'"):
             BertEmbedder(tiny_bert).fit(["a"]).to_onnx(path)
 
     def test_a_folder(self, tiny_bert, file):
         file.mkdir(parents=True)
-        with pytest.raises(ParameterError, match="expected that of a file"):
+        with pytest.raises(ParameterError, match="expected a file with the extension"):
             BertEmbedder(tiny_bert).fit(["a"]).to_onnx(file)
 
     @pytest.mark.parametrize("overflow", ["windows", "error"])
@@ -272,7 +272,7 @@ def test_columns_beside_the_text_are_refused(tiny_bert, file):
     with pytest.raises(ParameterError, match="numbers beside the text"):
         model.fit(table[["text", "number"]], LABELS).to_onnx(file)
     embedder = BertEmbedder(tiny_bert, n_components=2).fit(table[["text", "other"]])
-    with pytest.raises(ParameterError, match="2 columns of texts have components of their own"):
+    with pytest.raises(ParameterError, match="2 columns of texts have different components"):
         embedder.to_onnx(file)
     embedder = BertEmbedder(tiny_bert, missing="zero", add_indicator=True).fit(TEXTS)
     with pytest.raises(ParameterError, match="add_indicator=True"):

@@ -171,7 +171,7 @@ class TestTagger:
 
     def test_no_epoch_of_a_random_head(self):
         """Said before a model is looked for."""
-        with pytest.raises(ParameterError, match='init="random" leaves a random head'):
+        with pytest.raises(ParameterError, match='init="random" results in a random head'):
             BertTokenClassifier("nowhere", init="random", max_epochs=0).fit(SENTENCES, TAGS)
 
     def test_of_many_words_some_are_enough(self, tiny_bert, monkeypatch):

@@ -372,7 +372,7 @@ def test_answers_that_no_window_holds_are_counted_and_not_learned(tiny_bert):
     reader = BertQuestionAnswerer(
         tiny_bert, max_length=14, stride=2, max_epochs=1, min_steps=1, random_state=0
     )
-    with pytest.warns(TruncationWarning, match=r"1 of 1 answers are held whole by no window"):
+    with pytest.warns(TruncationWarning, match=r"1 of 1 answers are in no window completely"):
         reader.fit(rows, ["on the mat and the dog"])
 
 

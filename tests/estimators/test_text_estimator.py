@@ -221,7 +221,7 @@ class TestBiEncoder:
             model.fit([(LONG[0], "a film"), *[("a", "a film")] * 11], LABELS)
 
     def test_what_cannot_be_read_apart(self, tiny_bert):
-        with pytest.raises(ParameterError, match="one head on both"):
+        with pytest.raises(ParameterError, match="a head for both"):
             BertClassifier(tiny_bert, pair_mode="bi-encoder", pooling="head").fit(PAIRS, LABELS)
         model = BertClassifier(tiny_bert, **APART, overflow="error", max_length=16)
         with pytest.raises(InputError, match=r"X\[1\] has .* tokens, more than max_length=16"):
@@ -233,7 +233,7 @@ class TestBiEncoder:
 
         model = BertClassifier(tiny_bert, **APART, max_epochs=0).fit(PAIRS, LABELS)
         for display in (AttentionDisplay, TokenImportanceDisplay):
-            with pytest.raises(ParameterError, match="reads the texts of a pair each by itself"):
+            with pytest.raises(ParameterError, match="reads the texts of a pair separately"):
                 display.from_estimator(model, PAIRS[1:2])
 
 
@@ -243,7 +243,7 @@ class TestInit:
         assert probe.score(TEXTS, LABELS) == 1.0
 
     def test_no_epoch_needs_a_probe(self, tiny_bert):
-        with pytest.raises(ParameterError, match='init="random" leaves a random head'):
+        with pytest.raises(ParameterError, match='init="random" results in a random head'):
             BertClassifier(tiny_bert, max_epochs=0, init="random").fit(TEXTS, LABELS)
 
     def test_head_learning_rate_moves_the_head_only(self, tiny_bert):

@@ -468,7 +468,7 @@ def test_warm_start_continues(tiny_bert):
     ("sentences", "labels", "message"),
     [
         (["the cat"], [["O", "B-X"]], r"X\[0\] is a single str"),
-        ([], [], "X holds no sentence"),
+        ([], [], "X contains no sentence"),
         ([["a", "b"]], None, "requires y to be passed"),
         ([["a"], ["b", "c"]], [["O"], ["O"]], r"Sentence 1 has 2 words, but y\[1\] has 1 labels"),
         ([["a", "b"]], [["O", None]], r"y\[0\] has a missing label"),
@@ -686,7 +686,7 @@ def test_foreign_checkpoint_saved_again(checkpoints, tmp_path):
 
 
 def test_checkpoint_without_a_head(tiny_bert):
-    with pytest.raises(CheckpointError, match="holds no trained head for BertTokenClassifier"):
+    with pytest.raises(CheckpointError, match="has no trained head for BertTokenClassifier"):
         BertTokenClassifier.from_pretrained(tiny_bert)
 
 
@@ -828,7 +828,7 @@ def test_a_label_that_may_mean_outside_is_warned_of(tiny_bert, tmp_path):
     ):
         fitted = BertTokenClassifier(tiny_bert, **QUICK).fit(X, labels)
     assert fitted.metric_ == "token_accuracy"
-    with pytest.warns(LabelWarning, match="outside='O' is none of the labels"):
+    with pytest.warns(LabelWarning, match="outside='O' is not one of the labels"):
         fitted.predict_entities(["the cat"])
     told = BertTokenClassifier(tiny_bert, outside="OUT", **QUICK).fit(X, labels)
     assert told.metric_ == "entity_f1"

@@ -392,7 +392,7 @@ def test_half_precision_checkpoint_is_trained_in_float32(tmp_path):
 
 @pytest.mark.parametrize("make", [BertClassifier, BertRegressor], ids=lambda make: make.__name__)
 def test_checkpoint_without_a_head_is_refused_with_the_remedy(tiny_bert, make):
-    message = rf"holds no trained head for {make.__name__}.*Train one: {make.__name__}\(model=.*fit"
+    message = rf"has no trained head for {make.__name__}.*Train one: {make.__name__}\(model=.*fit"
     with pytest.raises(CheckpointError, match=message):
         make.from_pretrained(tiny_bert)
 

@@ -59,7 +59,7 @@ def test_differences_are_named(tmp_path):
 
 def test_other_things(tmp_path):
     (tmp_path / "thesis.txt").write_text("")
-    with pytest.raises(DestinationError, match=r"other things \(thesis"), locked(tmp_path):
+    with pytest.raises(DestinationError, match=r"other files \(thesis"), locked(tmp_path):
         pass
     with pytest.raises(DestinationError, match="is a file"), locked(tmp_path / "thesis.txt"):
         pass

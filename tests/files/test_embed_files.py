@@ -184,7 +184,7 @@ class TestRefusals:
     def test_destination_within_the_source(self, write, embedder):
         source = write("a.parquet", table_of(2))
         for inside in (source, source / "sub" / "out"):
-            with pytest.raises(InputError, match="within the source"):
+            with pytest.raises(InputError, match="inside the source"):
                 embed_files(source, inside, columns="text", embedder=embedder)
 
 
@@ -244,7 +244,7 @@ class TestGoingOn:
             return
         else:
             embedder = BertEmbedder(tiny_bert, normalize=True)
-        with pytest.raises(DestinationError, match=f"begun with something else: {expected}"):
+        with pytest.raises(DestinationError, match=f"started with other settings: {expected}"):
             embed_files(source, tmp_path / "out", columns="text", embedder=embedder, keep=keep)
 
     def test_a_disk_that_becomes_full(self, write, tmp_path, tiny_bert):
@@ -258,7 +258,7 @@ class TestGoingOn:
         )
         failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert "DestinationError" in failed.stderr
-        assert "goes on from there" in failed.stderr
+        assert "continues from there" in failed.stderr
         assert not list((tmp_path / "out").glob(".unfinished*"))
         embedder = BertEmbedder(tiny_bert)
         done = embed_files(source, tmp_path / "out", columns="text", embedder=embedder)
@@ -360,7 +360,7 @@ class TestCommandLine:
 
         monkeypatch.setattr(command_line, "embed_files", stopped)
         assert self.run("in.csv", "out", "--column", "text") == 130
-        assert "goes on from here" in capsys.readouterr().err
+        assert "continues from here" in capsys.readouterr().err
 
     def test_defaults_are_those_of_the_embedder(self):
         asked = command_line.parser().parse_args(["embed", "in", "out", "--column", "text"])

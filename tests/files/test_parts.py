@@ -38,7 +38,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, step):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, step, full)
-        with pytest.raises(DestinationError, match=r"No space left.*goes on from there"):
+        with pytest.raises(DestinationError, match=r"No space left.*continues from there"):
             write_part(tmp_path, PART, with_vectors(), ["v"])
     assert list(tmp_path.iterdir()) == []
 

@@ -114,7 +114,7 @@ def test_no_file(tmp_path):
     with pytest.raises(InputError, match="no file or folder"):
         opened(tmp_path / "none.csv")
     (tmp_path / "readme.txt").write_text("a")
-    with pytest.raises(InputError, match="holds no Parquet or CSV"):
+    with pytest.raises(InputError, match="contains no Parquet or CSV"):
         opened(tmp_path)
     with pytest.raises(InputError, match="is not Parquet or CSV"):
         opened(tmp_path / "readme.txt")

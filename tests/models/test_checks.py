@@ -132,7 +132,9 @@ class TestWeights:
         if not whole:
             (folder / "config.json").unlink()
             (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
-        refuses(folder, r"adapter_config\.json: the folder holds an adapter.*merge_and_unload\(\)")
+        refuses(
+            folder, r"adapter_config\.json: the folder contains an adapter.*merge_and_unload\(\)"
+        )
 
 
 class TestTokens:
@@ -192,7 +194,7 @@ class TestLabels:
     def test_another_number_than_the_head_has(self, tmp_path):
         folder = save_head(tmp_path / "head", num_labels=3)
         edit(tmp_path / "head" / "config.json", id2label={"0": "a", "1": "b"}, label2id={})
-        with pytest.raises(CheckpointError, match=r"missing or of another shape"):
+        with pytest.raises(CheckpointError, match=r"missing or has another shape"):
             BertClassifier.from_pretrained(folder)
 
     def test_a_regression_needs_no_names(self, tmp_path):

@@ -274,7 +274,7 @@ class TestSteps:
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({"activation_function": "torch.nn.functional.relu"}, "is none of torch.nn's"),
+            ({"activation_function": "torch.nn.functional.relu"}, "is not one of torch.nn"),
             ({"activation_function": "torch.nn.Threshold"}, "cannot be made"),
             ({"in_features": "32"}, "in_features='32', expected a number"),
             ({"out_features": 9}, "cannot be read: .*size mismatch"),

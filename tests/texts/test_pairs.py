@@ -412,7 +412,9 @@ def fitted_on_pairs(tiny_bert):
 
 
 def test_estimator_of_pairs_refuses_single_texts(fitted_on_pairs):
-    with pytest.raises(InputError, match=r"X holds single texts, but .* fitted on pairs of texts"):
+    with pytest.raises(
+        InputError, match=r"X contains single texts, but .* fitted on pairs of texts"
+    ):
         fitted_on_pairs.predict(SINGLES)
 
 
@@ -420,14 +422,14 @@ def test_estimator_of_pairs_may_be_fitted_again_on_single_texts(tiny_bert):
     classifier = BertClassifier(tiny_bert, min_steps=0, max_epochs=1)
     classifier.fit(PAIRS, [0, 1] * 3).fit(SINGLES, [0, 1] * 3)
     classifier.predict(SINGLES)
-    with pytest.raises(InputError, match=r"X holds pairs of texts, but .* on single texts"):
+    with pytest.raises(InputError, match=r"X contains pairs of texts, but .* on single texts"):
         classifier.predict(PAIRS)
 
 
 def test_what_was_read_is_kept_by_save_pretrained(fitted_on_pairs, tmp_path):
     fitted_on_pairs.save_pretrained(tmp_path)
     loaded = BertClassifier.from_pretrained(str(tmp_path))
-    with pytest.raises(InputError, match="X holds single texts"):
+    with pytest.raises(InputError, match="X contains single texts"):
         loaded.predict(SINGLES)
     np.testing.assert_allclose(
         loaded.predict_proba(PAIRS), fitted_on_pairs.predict_proba(PAIRS), atol=1e-6

@@ -73,5 +73,5 @@ def test_numbers_have_no_names_and_pairs_no_single_text(tiny_bert):
     with pytest.raises(ParameterError, match="reads the names of the classes"):
         probe(tiny_bert, label_texts="auto").fit(TEXTS, [0, 0, 1, 1])
     pairs = [(text, "a film") for text in TEXTS]
-    with pytest.raises(ParameterError, match="X holds pairs"):
+    with pytest.raises(ParameterError, match="X contains pairs"):
         probe(tiny_bert, label_texts="auto").fit(pairs, LABELS)

@@ -218,7 +218,7 @@ def test_weights():
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ([1, 2], r"sample_weight.shape == \(2,\), expected \(3,\): one a text"),
+        ([1, 2], r"sample_weight.shape == \(2,\), expected \(3,\): one per text"),
         ([[1], [2], [3]], r"must be 1D, got shape \(3, 1\)"),
         ([1, -1, 2], r"at least 0.*from -1.0 to 2.0"),
         ([1, np.nan, 2], "finite numbers"),
