@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_docs import load
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NUMBER = r"-?\d+\.\d+"
 QUICKSTART = ["no text", "TF-IDF", "BERT", "BERT and TF-IDF", "BERT, remarks only"]
-GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
+GALLERY = sorted(EXAMPLES.glob("*/plot_*.py"))
 # `make docs` runs all of the gallery; the tests run what takes seconds.
 QUICK = {
-    "plot_clustering.py": r"^BERT +adjusted Rand index 0\.\d\d$",
-    "plot_semantic_search.py": r"^meaning \(BERT\): .+ comes first for 1?\d of 12$",
-    "plot_token_vectors.py": r"^0 +0\.\d\d +0\.\d\d$",
+    "embed/plot_clustering.py": r"^BERT +adjusted Rand index 0\.\d\d$",
+    "embed/plot_semantic_search.py": r"^meaning \(BERT\): .+ comes first for 1?\d of 12$",
+    "embed/plot_token_vectors.py": r"^0 +0\.\d\d +0\.\d\d$",
 }
 
 
@@ -137,6 +139,15 @@ def test_gallery_scripts_have_a_title_and_can_be_read_by_python(script: Path):
     assert len(title[1]) >= len(title[2])
     assert "../shared" not in text
     assert "plt.show()" in text
+
+
+def test_the_gallery_orders_exactly_the_scripts_that_are_there():
+    sections = load("gallery").SECTIONS
+    ordered = [f"{section}/{name}.py" for section, names in sections.items() for name in names]
+    assert sorted(ordered) == [str(script.relative_to(EXAMPLES)) for script in GALLERY]
+    for section, names in sections.items():
+        assert sorted(names, key=load("gallery").BestFirst(f"examples/{section}")) == names
+        assert (EXAMPLES / section / "GALLERY_HEADER.rst").is_file()
 
 
 def test_shipped_data_come_with_their_notice():

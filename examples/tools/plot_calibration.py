@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 
 from skbert import BertEmbedder
 
-table = pd.read_csv(Path(sys.argv[0]).parent / "data" / "tate_text.csv")
+table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "tate_text.csv")
 table = table.drop_duplicates(["artist", "title", "medium", "year"])
 table = table[(table["year"] < 1995) | (table["year"] > 2004)].sample(900, random_state=0)
 texts = table["title"] + ". " + table["medium"]

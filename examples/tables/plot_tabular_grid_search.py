@@ -28,7 +28,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skbert import BertEmbedder
 
-table = pd.read_csv(Path(sys.argv[0]).parent / "data" / "tate_text.csv")
+table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "tate_text.csv")
 table = table.drop_duplicates(["artist", "title", "medium", "year"]).sample(250, random_state=0)
 table["description"] = table["title"] + ". " + table["medium"]
 X, year = table[["id", "artist", "description"]], table["year"]

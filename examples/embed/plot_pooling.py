@@ -29,7 +29,7 @@ GROUPS = {  # the last that is found counts
     "photograph": "photograph|polaroid",
     "moving image": "video|film|projection|slide",
 }
-table = pd.read_csv(Path(sys.argv[0]).parent / "data" / "tate_text.csv")
+table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "tate_text.csv")
 texts = table["medium"].drop_duplicates().sample(500, random_state=0)
 labels = pd.Series("object", index=texts.index)
 for group, words in GROUPS.items():

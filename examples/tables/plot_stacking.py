@@ -33,7 +33,7 @@ from skbert import BertEmbedder
 
 CODES = ["operator", "atype", "phase_of_flt", "time_of_day", "state", "sky", "species"]
 NUMBERS = ["ac_mass", "num_engs", "height", "speed"]
-table = pd.read_csv(Path(sys.argv[0]).parent / "data" / "faa_wildlife.csv")
+table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "faa_wildlife.csv")
 table["remarks"] = table["remarks"].fillna("")  # TF-IDF wants texts
 table = table.sample(2400, random_state=0)
 had_effect = table.pop("effect").notna()
