@@ -6,10 +6,21 @@ from pathlib import Path
 
 SECTIONS = {
     "embed": ["plot_semantic_search", "plot_clustering", "plot_token_vectors", "plot_pooling"],
-    "tables": ["plot_tabular_grid_search", "plot_stacking"],
-    "fine_tuning": ["plot_fine_tuning_curves", "plot_pairs"],
+    "tables": ["plot_grid_search", "plot_skrub", "plot_stacking"],
+    "fine_tuning": [
+        "plot_few_labels",
+        "plot_token_importance",
+        "plot_training_curves",
+        "plot_pairs",
+    ],
     "words_and_answers": ["plot_named_entities", "plot_question_answering"],
-    "tools": ["plot_calibration"],
+    "tools": [
+        "plot_wrong_labels",
+        "plot_prediction_sets",
+        "plot_mlflow",
+        "plot_calibration",
+        "plot_engines",
+    ],
 }
 
 

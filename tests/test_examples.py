@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 NUMBER = r"-?\d+\.\d+"
 QUICKSTART = ["no text", "TF-IDF", "BERT", "BERT and TF-IDF", "BERT, remarks only"]
 GALLERY = sorted(EXAMPLES.glob("*/plot_*.py"))
+IMPORTED_AS = {"scikit-learn": "sklearn", "mlflow-skinny": "mlflow"}
 # `make docs` runs all of the gallery; the tests run what takes seconds.
 QUICK = {
     "embed/plot_clustering.py": r"^BERT +adjusted Rand index 0\.\d\d$",
@@ -139,6 +142,29 @@ def test_gallery_scripts_have_a_title_and_can_be_read_by_python(script: Path):
     assert len(title[1]) >= len(title[2])
     assert "../shared" not in text
     assert "plt.show()" in text
+
+
+def packages_imported_by(script: Path) -> set[str]:
+    """The packages, not those of Python itself."""
+    names = []
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("script", GALLERY, ids=lambda script: script.stem)
+def test_make_docs_installs_what_the_gallery_imports(script: Path):
+    """`make docs` runs every script, so that none is silently left out."""
+    text = (EXAMPLES.parent / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    needs = [*project["dependencies"], "skbert"]
+    for extra in ("docs", "explain", "dask"):  # docs names the others
+        needs += project["optional-dependencies"][extra]
+    names = [re.split(r"[^\w-]", need)[0] for need in needs]
+    assert packages_imported_by(script) <= {IMPORTED_AS.get(name, name) for name in names}
 
 
 def test_the_gallery_orders_exactly_the_scripts_that_are_there():
