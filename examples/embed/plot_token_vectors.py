@@ -3,8 +3,8 @@
 Token vectors: one word, two meanings
 =====================================
 
-With ``pooling=None``, `BertEmbedder` gives one vector a token. A token's vector depends on the
-words around it, more so in each layer. We watch the word "bank" change.
+With ``pooling=None``, `BertEmbedder` gives one vector per token. The vector of a token depends on
+the words around it. This example compares the vectors of "bank" in six sentences, layer by layer.
 """
 
 # %%
@@ -35,7 +35,7 @@ texts = [text for group in SENTENCES.values() for text in group]
 # Where is the token?
 # -------------------
 #
-# The rows of `inspect_tokens` line up with the arrays of token vectors.
+# `inspect_tokens` has one row for each token vector, in the same order.
 
 tokens = inspect_tokens(texts)
 print(tokens[tokens["text"] == 0][["token", "id", "start", "end"]].to_string(index=False))
@@ -45,7 +45,7 @@ positions = tokens.groupby("text")["token"].apply(lambda column: list(column).in
 # From layer to layer
 # -------------------
 #
-# Layer 0 are the input embeddings: the word's own vector and that of its position, no neighbours.
+# Layer 0 is the input: the vector of the word and that of its position, without its neighbors.
 
 n_money = len(SENTENCES["money"])
 means = []
@@ -57,13 +57,16 @@ for layer in range(7):
     same = [cosines[:n_money, :n_money][others], cosines[n_money:, n_money:][others]]
     means.append((np.mean(same), cosines[:n_money, n_money:].mean()))
 
-table = pd.DataFrame(means, columns=["same meaning", "other meaning"])
+table = pd.DataFrame(means, columns=["same meaning", "different meanings"])
 print(table.round(2).to_string(index_names=False))
 
-figure, ax = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
-table.plot(ax=ax, marker="o", xlabel="layer", ylabel='mean cosine of two "bank"s', ylim=(0.7, 1))
+figure, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
+table.plot(ax=ax, marker="o", linewidth=2.5, ylim=(0.75, 1))
+ax.set_xlabel("layer", fontsize=13)
+ax.set_ylabel('mean cosine of two "bank"', fontsize=13)
+ax.legend(fontsize=13)
 plt.show()
 
 # %%
-# At the input a bank is a bank. After six layers, two banks of one meaning are nearer to each other
-# than two of different meanings: the vectors have taken up what surrounds them.
+# At the input, all vectors of "bank" are alike. After six layers, two of the same meaning are
+# closer than two of different meanings.

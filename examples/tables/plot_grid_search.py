@@ -1,7 +1,7 @@
 """
-====================================
-Does the text column help? Search it
-====================================
+==============================================
+Does the text column help? Ask the grid search
+==============================================
 
 A table of bird strikes has categories, numbers and remarks. Each kind of column has its own step
 in a `ColumnTransformer`. In a grid search, a whole step can be a parameter: here the remarks are

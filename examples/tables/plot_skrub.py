@@ -1,10 +1,11 @@
 """
 =========================================
-skrub's TableVectorizer reads with BERT
+BertEmbedder in skrub's TableVectorizer
 =========================================
 
-The `TableVectorizer <https://skrub-data.org/stable/reference/generated/skrub.TableVectorizer.html>`_
-of skrub chooses an encoder for each column of a raw table: numbers, dates, categories, texts. With
+The `TableVectorizer
+<https://skrub-data.org/stable/reference/generated/skrub.TableVectorizer.html>`_ of skrub chooses an
+encoder for each column of a raw table: numbers, dates, categories, texts. With
 ``specific_transformers``, `BertEmbedder` reads the column that holds sentences, and skrub does the
 rest.
 """

@@ -1,11 +1,11 @@
 """
-======================================
-Stacking: remarks, codes and numbers
-======================================
+=================================
+Stacking: several models of a row
+=================================
 
-Text and other columns can meet in one `ColumnTransformer`, or each can have a model of its own,
-whose predictions a last model weighs. That is stacking. It suits models that want different tables
-of features: trees for codes and numbers, linear models for words and for vectors.
+Texts and other columns can go through one `ColumnTransformer` into one model. Or each has a model
+of its own, and a last model combines their predictions: `StackingClassifier`. This suits models
+that need different features: trees for codes and numbers, linear models for words and for vectors.
 """
 
 # %%
@@ -13,10 +13,11 @@ of features: trees for codes and numbers, linear models for words and for vector
 # ---------
 #
 # Did a bird strike have an effect on the flight? Reports to the US Federal Aviation Administration
-# hold codes, numbers and hasty remarks, and one in seven has no remarks.
+# have codes, numbers and short remarks.
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -34,22 +35,27 @@ from skbert import BertEmbedder
 CODES = ["operator", "atype", "phase_of_flt", "time_of_day", "state", "sky", "species"]
 NUMBERS = ["ac_mass", "num_engs", "height", "speed"]
 table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "faa_wildlife.csv")
-table["remarks"] = table["remarks"].fillna("")  # TF-IDF wants texts
+table["remarks"] = table["remarks"].fillna("")  # TF-IDF needs texts
 table = table.sample(2400, random_state=0)
 had_effect = table.pop("effect").notna()
 X_train, X_test, y_train, y_test = train_test_split(
     table, had_effect, test_size=800, stratify=had_effect, random_state=0
 )
 print(f"{had_effect.mean():.0%} of {len(table)} strikes had an effect. Some remarks:")
-remarks = X_train.loc[X_train["remarks"] != "", ["remarks"]]
-print(remarks.head(4).to_string(index=False, header=False, max_colwidth=70))
+for remarks in X_train["remarks"][X_train["remarks"].str.len() > 40].head(4):
+    print(" ", " ".join(remarks.split())[:75])
 
 # %%
 # Three models, and one above them
 # --------------------------------
 #
-# Each model picks its columns with a `ColumnTransformer` of its own; the stack passes whole rows
-# on. Effects are rare, so the classes are balanced.
+# Each model selects its columns with its own `ColumnTransformer`; the stack passes on whole rows.
+# Effects are rare, so the classes are balanced. The stack fits each model four times; with a cache,
+# each text is embedded once.
+
+
+folder = TemporaryDirectory()
+embedder = BertEmbedder(normalize=True, overflow="windows", cache=Path(folder.name) / "vectors")
 
 
 def linear():
@@ -65,20 +71,19 @@ models = {
     "words": make_pipeline(
         make_column_transformer((TfidfVectorizer(sublinear_tf=True), "remarks")), linear()
     ),
-    "BERT": make_pipeline(
-        make_column_transformer((BertEmbedder(normalize=True), "remarks")), linear()
-    ),
+    "vectors": make_pipeline(make_column_transformer((embedder, "remarks")), linear()),
 }
 stack = StackingClassifier(list(models.items()), linear(), cv=3, stack_method="predict_proba")
 stack.fit(X_train, y_train)
 
 # %%
-# Scores on other strikes
-# -----------------------
+# Scores on held-out strikes
+# --------------------------
 #
-# The area under the ROC curve: how often a strike with an effect is ranked above one without.
-# Remarks tell more than codes and numbers. Words and vectors are about equally good, and see
-# different things, so that the three together are better than the best of them.
+# The area under the ROC curve is the probability that a strike with an effect is ranked above one
+# without. Words and vectors are equally good, but they see different things: TF-IDF knows each
+# abbreviation that is frequent, the pretrained model what unusual remarks mean. All models together
+# are better than each of them.
 
 scorers = {name: stack.named_estimators_[name] for name in models} | {"all three": stack}
 scores = {
@@ -88,10 +93,10 @@ scores = {
 for name, score in scores.items():
     print(f"{name:9} {score:.3f}")
 
-figure, ax = plt.subplots(figsize=(6.5, 2.8), layout="constrained")
-bars = ax.barh(list(scores), list(scores.values()), color=["C7", "C7", "C7", "C0"])
-ax.bar_label(bars, fmt="%.2f", padding=3)
-ax.invert_yaxis()
-ax.set_xlim(0.5, 1)
-ax.set_xlabel("area under the ROC curve, 800 strikes that no model saw")
+figure, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
+bars = ax.bar(list(scores), list(scores.values()), color=["C7", "C7", "C7", "C0"])
+ax.bar_label(bars, fmt="%.2f", fontsize=14)
+ax.tick_params(labelsize=13)
+ax.set_ylim(0.5, 1)
+ax.set_ylabel("area under the ROC curve", fontsize=13)
 plt.show()

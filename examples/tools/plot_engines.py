@@ -3,9 +3,9 @@
 The same vectors on other engines
 =================================
 
-With ``n_jobs``, `BertEmbedder` sends parts of the texts to the workers of joblib. These are processes
-or threads of one machine, or the machines of a Dask or Ray cluster. The code stays the same, and so
-do the vectors.
+With ``n_jobs``, `BertEmbedder` sends parts of the texts to the workers of joblib. These are
+processes or threads of one machine, or the machines of a Dask or Ray cluster. The code stays the
+same, and so do the vectors.
 """
 
 # %%

@@ -1,20 +1,19 @@
 """
-=============================
-Answers as slices of contexts
-=============================
+================================
+Answers to questions from a text
+================================
 
-`BertQuestionAnswerer` looks for the answer to a question in a context, and gives an exact slice of
-it. It learns here from 36 questions that were written for this page. The default model was never
-trained to answer questions, so do not expect much: for real use, begin with a checkpoint that was
-(``BertQuestionAnswerer.from_pretrained``), or train on tens of thousands of questions, such as
-SQuAD.
+`BertQuestionAnswerer` finds the answer to a question in a text, and returns an exact slice of it.
+Here it learns from 39 questions that were written for this page. The default model was never
+trained to answer questions. For real use, load a model that was
+(``BertQuestionAnswerer.from_pretrained``), or train on thousands of questions.
 """
 
 # %%
 # Questions, contexts, answers
 # ----------------------------
 #
-# Each context has three questions. Contexts are in the training or in the test, never in both.
+# Each text, the context, has three questions. The contexts of the test are not in the training.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -70,10 +69,14 @@ Our school has a garden behind the gym. Mrs Park planted it in April. The seeds 
 Where is the garden? = behind the gym
 Who planted the garden? = Mrs Park
 When was it planted? = in April
-The bridge at Dale was closed on Monday. Ice had broken a pillar. Sam Young will mend it.
+The tower in Bath was hit by lightning in June. Nobody was hurt. Liam Shaw repairs it now.
+Where is the tower? = in Bath
+When was the tower hit? = in June
+Who repairs it? = Liam Shaw
+The bridge in Dale was closed on Monday. Ice had broken a pillar. Sam Young will mend it.
 When was the bridge closed? = on Monday
 Who will mend the bridge? = Sam Young
-Where is the bridge? = at Dale
+Where is the bridge? = in Dale
 Ben bought a violin in Prague. It was made in 1790. He paid 800 dollars.
 Who bought a violin? = Ben
 Where did he buy it? = in Prague
@@ -91,37 +94,42 @@ for line in TEXTS.strip().splitlines():
     else:
         context = line
 table = pd.DataFrame(rows, columns=["question", "answer", "context"])
-train, test = table.iloc[:36], table.iloc[36:]
+train, test = table.iloc[:39], table.iloc[39:]
 print(train.head(3).to_string(index=False, max_colwidth=50))
 
 # %%
 # Training
 # --------
+#
+# The answers are short. ``max_answer_length=8`` says so: longer slices, of more than eight tokens,
+# are never returned.
 
 columns = ["question", "context"]
-reader = BertQuestionAnswerer(min_steps=75, learning_rate=4e-4, train_batch_size=12, random_state=0)
-reader.fit(train[columns], train["answer"])
-print(f"On the {len(test)} questions about other contexts:")
-print(f"F1 {reader.score(test[columns], test['answer']):.2f}", end=", ")
-print(f"exactly right {reader.exact_match(test[columns], test['answer']):.2f}")
-print()
-results = test.assign(predicted=reader.predict(test[columns]))
+answerer = BertQuestionAnswerer(
+    max_answer_length=8, min_steps=75, learning_rate=4e-4, train_batch_size=12, random_state=0
+)
+answerer.fit(train[columns], train["answer"])
+results = test.assign(predicted=answerer.predict(test[columns]))
 print(results[["question", "answer", "predicted"]].to_string(index=False))
+print(f"\nexactly right: {answerer.exact_match(test[columns], test['answer']):.0%} of {len(test)}")
 
 # %%
-# How far does an answer go?
-# --------------------------
+# Several answers
+# ---------------
 #
-# `predict_answers` gives several answers, each with its characters in the context and its share of
-# the probability of all slices. Often they are the same answer cut in different ways. Look at them
-# before you set a threshold on the score: here the surname has to be added to the first name.
+# ``predict_answers`` returns the best answers, each with its characters in the context and a score.
+# The score is the share of the probability among all slices of the context. It does not say that
+# the context holds an answer at all: a wrong slice without rivals has a high score, too.
 
 question = test.iloc[[1]]
-answers = reader.predict_answers(question[columns], n_best=4)[0]
+answers = answerer.predict_answers(question[columns], n_best=4)[0]
+for answer in answers:
+    print(f"{answer.score:.3f} {answer.start:>3}-{answer.end:<3} {answer.text}")
 
-figure, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
+figure, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
 ax.barh([answer.text for answer in answers], [answer.score for answer in answers])
 ax.invert_yaxis()
-ax.set_xlabel("probability")
-ax.set_title(question["question"].item(), loc="left")
+ax.tick_params(labelsize=13)
+ax.set_xlabel("score", fontsize=13)
+ax.set_title(question["question"].item(), fontsize=14)
 plt.show()
