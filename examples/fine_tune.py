@@ -1,21 +1,21 @@
 """
-===========================================
-A few labelled texts: fine-tuning or TF-IDF
-===========================================
+==========================================
+A few labeled texts: fine-tuning or TF-IDF
+==========================================
 
 "Etching on paper", "Oil paint on canvas", "Video, projection, colour and sound": the Tate describes
-what a work of art is made of in free words. We sort these descriptions into six groups, and learn
-that from a hundred labelled ones only: with `BertClassifier`, which fine-tunes a BERT as a whole,
-and with TF-IDF and a logistic regression.
+in free words what a work of art is made of. We sort these descriptions into six groups, with only a
+hundred labeled ones to learn from: with `BertClassifier`, which fine-tunes the whole model, and
+with TF-IDF and a logistic regression.
 """
 
 # %%
 # Texts and labels
 # ----------------
 #
-# Each description counts once, so that none is in the training and in the test. The labels come
-# from a list of words. That makes it easier for TF-IDF, which has a weight for each word, than
-# labels would that people give.
+# Each description counts once, so that none is in both the training and the test. The labels come
+# from a list of words. That makes the task easier for TF-IDF, which has a weight for each word,
+# than labels given by people.
 
 import argparse
 from pathlib import Path
@@ -62,9 +62,9 @@ for group, texts in X_train.groupby(y_train):
 # Two classifiers
 # ---------------
 #
-# A hundred texts are seven batches of 16. `BertClassifier` therefore runs more epochs than
-# ``max_epochs`` says, until there were ``min_steps`` updates; 100 instead of the default 200 keep
-# this example short, with a higher learning rate.
+# A hundred texts are seven batches of 16. `BertClassifier` therefore trains for more epochs than
+# ``max_epochs``, until there are ``min_steps`` updates. To keep this example short, it has 100
+# steps instead of the default 200, and a higher learning rate.
 
 contenders = {
     "TF-IDF": make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10)),
@@ -85,8 +85,8 @@ for name, model in contenders.items():
 # Which one wins?
 # ---------------
 #
-# Both saw the same texts, so we count those that only one of them has right. If both were equally
-# good, these would be divided like tosses of a coin.
+# Both predict the same texts, so we count those that only one of them has right. If both were
+# equally good, these would be divided like coin tosses.
 
 only = {
     name: np.count_nonzero(right[name] & ~right[other])
@@ -102,11 +102,10 @@ else:
     print("Too close to call with these texts.")
 
 # %%
-# BERT brings its pre-training along, in which it met most of these words; TF-IDF knows the words of
-# its training texts only. So more labels help TF-IDF more: try ``--labelled 600``. The time is the
-# price.
+# BERT knows most of these words from its pretraining; TF-IDF only knows the words of the training
+# texts. So more labels help TF-IDF more: try ``--labelled 600``. Fine-tuning takes longer.
 #
-# What BERT is least sure of is worth a look, or a label by hand:
+# The texts of which BERT is least sure are worth a look, or a label by hand:
 
 bert = contenders["BERT"]
 probabilities = bert.predict_proba(X_test)

@@ -4,17 +4,17 @@ A text column in a table: BERT, TF-IDF or none
 ==============================================
 
 Did a bird strike have an effect on the flight? Reports to the US Federal Aviation Administration
-hold codes, numbers and hasty remarks, and many cells are empty. We predict the effect from codes
-and numbers alone, then with the remarks read by TF-IDF, by BERT, and by both. Below that: questions
-to a bank, with five labelled texts for each of 77 intents.
+have codes, numbers and short remarks, and many cells are empty. We predict the effect from codes
+and numbers alone, then with the remarks read by TF-IDF, by BERT, and by both. The second part has
+questions to a bank, with five labeled texts for each of 77 intents.
 """
 
 # %%
 # The table
 # ---------
 #
-# Where `effect` is empty, there was none. TF-IDF and `BertClassifier` want texts, so that missing
-# remarks become empty ones here; `BertEmbedder` alone would need no more than ``missing="empty"``.
+# Where ``effect`` is empty, there was none. TF-IDF and `BertClassifier` need texts, so missing
+# remarks become empty texts here. `BertEmbedder` alone would only need ``missing="empty"``.
 
 import argparse
 from pathlib import Path
@@ -34,9 +34,11 @@ from sklearn.preprocessing import Normalizer, OneHotEncoder, StandardScaler
 
 from skbert import BertClassifier, BertEmbedder
 
-parser = argparse.ArgumentParser(description="BERT and TF-IDF on a table and on few labels.")
+parser = argparse.ArgumentParser(description="BERT and TF-IDF on a table and with few labels.")
 parser.add_argument("--rows", type=int, default=4000, help="bird strikes to use")
-parser.add_argument("--epochs", type=int, default=1, help="of fine-tuning; 0 is a linear probe")
+parser.add_argument(
+    "--epochs", type=int, default=1, help="of fine-tuning; 0 trains the last layer only"
+)
 parser.add_argument("--intents", type=int, default=77, help="intents to use")
 options = parser.parse_args()
 
@@ -60,12 +62,11 @@ print(f"{n_missing} have no remarks.\n")
 # Six models
 # ----------
 #
-# The first four differ in how they read the remarks, and in nothing else. `Normalizer` gives BERT's
-# vectors length 1, as the rows of TF-IDF have, so that the penalty of the logistic regression
-# weighs on both alike; ``normalize=True`` does the same. The cache keeps the vectors: only the
-# model that meets a remark first computes its vector. The fifth reads the remarks alone. The last
-# is one model of remarks and columns: `BertClassifier` with ``text_columns``, its upper third
-# trained.
+# The first four differ only in how they read the remarks. `Normalizer` gives the vectors of BERT
+# length 1, like the rows of TF-IDF, so that the penalty of the logistic regression is the same for
+# both; ``normalize=True`` does the same. The cache stores the vectors, so that each remark is
+# embedded once. The fifth model has the remarks only. The last is one model of remarks and columns:
+# `BertClassifier` with ``text_columns``, fine-tuned in its upper third.
 
 
 def read(*text_steps):
@@ -113,8 +114,8 @@ contenders = {
 # ----------------
 #
 # The area under the ROC curve (AUC) is the chance that a strike with an effect has a higher
-# probability than one without: 1 is perfect, 0.5 a toss of a coin. Fine-tuning takes long, so it is
-# done in the first fold only.
+# predicted probability than one without: 1 is perfect, 0.5 is random. Fine-tuning takes longer, so
+# it is done in the first fold only.
 
 folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(X, had_effect))
 probabilities = pd.DataFrame(index=X.index)
@@ -135,8 +136,7 @@ for name, model in contenders.items():
     print(f"{name:24} {scores[name][0]:>16.3f} {of_all:>18} {seconds:>6.1f} s", flush=True)
 
 # %%
-# Which one wins? The folds are the same for all, so we can also count in how many the best one
-# leads.
+# All models have the same folds, so we can also count in how many of them the best one leads.
 
 in_all = {name: np.array(of_folds) for name, of_folds in scores.items() if name != TUNED}
 best, *others = sorted(in_all, key=lambda name: -in_all[name].mean())
@@ -149,8 +149,7 @@ lead = scores[TUNED][0] - scores[best][0]
 print(f"In the first fold, the fine-tuned model is {lead:+.3f} from it.")
 
 # %%
-# Five remarks of the first fold, three with an effect and two without. The probabilities come from
-# models that did not see them.
+# Five held-out remarks of the first fold, three with an effect and two without.
 
 columns = {"TF-IDF": "TF-IDF", "BERT": "BERT", "BERT and TF-IDF": "both", TUNED: "one model"}
 shown = probabilities.iloc[folds[0][1]][list(columns)].rename(columns=columns)
@@ -165,10 +164,10 @@ print(five.to_string(index=False, max_colwidth=90, float_format="{:.2f}".format)
 # Few labels
 # ----------
 #
-# Customers ask a bank the same thing in many words. With five examples of an intent, most words of
-# a new question are in none of them. BERT knows them from its pre-training, and with
-# ``label_texts="auto"`` it reads the names of the intents, too. ``max_epochs=0`` leaves the BERT as
-# it is and fits the layer on it only.
+# Customers ask a bank the same thing in many words. With five texts per intent, most words of a new
+# question are in none of them. BERT knows these words from its pretraining, and with
+# ``label_texts="auto"`` it learns from the names of the intents, too. ``max_epochs=0`` trains the
+# last layer only.
 
 questions = pd.read_csv(DATA / "banking77_few.csv")
 intents = questions["category"].unique()[: options.intents]
@@ -194,7 +193,7 @@ for name, model in few_labels.items():
 print(f"\nBest with few labels: {max(accuracy, key=accuracy.__getitem__)}.")
 
 # %%
-# TF-IDF has a weight for each word, and thousands of rows teach it those that matter: "RETD",
-# "ABORTED", "PRECAUTIONARY". There it is as good as BERT as it is, and quicker. Both together are
-# better than either: each knows something that the other does not. With few labels BERT is far
-# ahead. Try both: it is one step of the pipeline.
+# TF-IDF has a weight for each word, and learns the important ones from thousands of rows: "RETD",
+# "ABORTED", "PRECAUTIONARY". Here it is as good as the frozen vectors of BERT, and faster. Both
+# together are better than either. With few labels, BERT is far ahead. It is worth trying both: each
+# is one step of the pipeline.

@@ -20,7 +20,7 @@ GALLERY = sorted(EXAMPLES.glob("*/plot_*.py"))
 IMPORTED_AS = {"scikit-learn": "sklearn", "mlflow-skinny": "mlflow"}
 # `make docs` runs all of the gallery; the tests run what takes seconds.
 QUICK = {
-    "embed/plot_clustering.py": r"^BERT +adjusted Rand index 0\.\d\d$",
+    "embed/plot_clustering.py": r"^BERT +adjusted Rand index 0\.[89]\d$",
     "embed/plot_semantic_search.py": r"^meaning \(BERT\): .+ comes first for 12 of 12$",
     "embed/plot_token_vectors.py": r"^0 +0\.\d\d +0\.\d\d$",
 }
