@@ -31,9 +31,15 @@ from sklearn.pipeline import make_pipeline
 
 from skbert import BertClassifier
 
-parser = argparse.ArgumentParser(description="Sort works of art by what they are made of.")
-parser.add_argument("--labelled", type=int, default=100, help="texts to learn from")
-parser.add_argument("--steps", type=int, default=100, help="least number of training steps")
+parser = argparse.ArgumentParser(
+    description="Sort works of art by what they are made of."
+)
+parser.add_argument(
+    "--labelled", type=int, default=100, help="texts to learn from"
+)
+parser.add_argument(
+    "--steps", type=int, default=100, help="least number of training steps"
+)
 options = parser.parse_args()
 
 GROUPS = {  # the first that is found counts
@@ -54,7 +60,9 @@ for group, words in reversed(GROUPS.items()):
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, train_size=options.labelled, stratify=y, random_state=0
 )
-print(f"{len(X_train)} texts to learn from, {len(X_test)} to test on. One of each group:\n")
+print(
+    f"{len(X_train)} texts to learn from, {len(X_test)} to test on. One of each group:\n"
+)
 for group, texts in X_train.groupby(y_train):
     print(f"  {group:14} {texts.iloc[0][:72]}")
 
@@ -67,8 +75,12 @@ for group, texts in X_train.groupby(y_train):
 # steps instead of the default 200, and a higher learning rate.
 
 contenders = {
-    "TF-IDF": make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10)),
-    "BERT": BertClassifier(min_steps=options.steps, learning_rate=1e-4, random_state=0),
+    "TF-IDF": make_pipeline(
+        TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10)
+    ),
+    "BERT": BertClassifier(
+        min_steps=options.steps, learning_rate=1e-4, random_state=0
+    ),
 }
 
 right = {}
@@ -79,7 +91,10 @@ for name, model in contenders.items():
     seconds = perf_counter() - start
     right[name] = predicted == y_test
     f1 = f1_score(y_test, predicted, average="macro")
-    print(f"{name:8} {right[name].mean():>10.3f} {f1:>10.3f} {seconds:>6.1f} s", flush=True)
+    print(
+        f"{name:8} {right[name].mean():>10.3f} {f1:>10.3f} {seconds:>6.1f} s",
+        flush=True,
+    )
 
 # %%
 # Which one wins?
@@ -95,7 +110,9 @@ only = {
 n_tosses = sum(only.values())
 best = max(only, key=only.__getitem__)
 lead = 2 * only[best] - n_tosses
-print(f"\nOnly BERT is right on {only['BERT']} texts, only TF-IDF on {only['TF-IDF']}.")
+print(
+    f"\nOnly BERT is right on {only['BERT']} texts, only TF-IDF on {only['TF-IDF']}."
+)
 if lead > 2 * np.sqrt(n_tosses):
     print(f"Better on these texts: {best}.")
 else:
@@ -112,4 +129,6 @@ probabilities = bert.predict_proba(X_test)
 print("\nBERT is least sure of:\n")
 for row in probabilities.max(axis=1).argsort()[:3]:
     guess = bert.classes_[probabilities[row].argmax()]
-    print(f"  {probabilities[row].max():.2f} {guess:14} {X_test.iloc[row][:60]}")
+    print(
+        f"  {probabilities[row].max():.2f} {guess:14} {X_test.iloc[row][:60]}"
+    )

@@ -34,16 +34,31 @@ from sklearn.preprocessing import Normalizer, OneHotEncoder, StandardScaler
 
 from skbert import BertClassifier, BertEmbedder
 
-parser = argparse.ArgumentParser(description="BERT and TF-IDF on a table and with few labels.")
-parser.add_argument("--rows", type=int, default=4000, help="bird strikes to use")
+parser = argparse.ArgumentParser(
+    description="BERT and TF-IDF on a table and with few labels."
+)
 parser.add_argument(
-    "--epochs", type=int, default=1, help="of fine-tuning; 0 trains the last layer only"
+    "--rows", type=int, default=4000, help="bird strikes to use"
+)
+parser.add_argument(
+    "--epochs",
+    type=int,
+    default=1,
+    help="of fine-tuning; 0 trains the last layer only",
 )
 parser.add_argument("--intents", type=int, default=77, help="intents to use")
 options = parser.parse_args()
 
 DATA = Path(__file__).parent / "data"
-CODES = ["operator", "atype", "phase_of_flt", "time_of_day", "state", "sky", "species"]
+CODES = [
+    "operator",
+    "atype",
+    "phase_of_flt",
+    "time_of_day",
+    "state",
+    "sky",
+    "species",
+]
 CODES += ["birds_seen", "birds_struck"]
 NUMBERS = ["ac_mass", "num_engs", "height", "speed"]
 TEXT = "remarks"
@@ -55,7 +70,9 @@ n_missing = table[TEXT].isna().sum()
 table[TEXT] = table[TEXT].fillna("")
 X, had_effect = table[[*CODES, *NUMBERS, TEXT]], table["effect"].notna()
 
-print(f"{len(table)} bird strikes, {had_effect.mean():.1%} with an effect on the flight;")
+print(
+    f"{len(table)} bird strikes, {had_effect.mean():.1%} with an effect on the flight;"
+)
 print(f"{n_missing} have no remarks.\n")
 
 # %%
@@ -71,8 +88,16 @@ print(f"{n_missing} have no remarks.\n")
 
 def read(*text_steps):
     return make_column_transformer(
-        (OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=5), CODES),
-        (make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), NUMBERS),
+        (
+            OneHotEncoder(
+                handle_unknown="infrequent_if_exist", min_frequency=5
+            ),
+            CODES,
+        ),
+        (
+            make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()),
+            NUMBERS,
+        ),
         *text_steps,
     )
 
@@ -85,7 +110,11 @@ tfidf = (TfidfVectorizer(sublinear_tf=True), TEXT)
 logistic = LogisticRegression(max_iter=2000)
 numeric = make_column_transformer(
     (
-        OneHotEncoder(sparse_output=False, handle_unknown="infrequent_if_exist", min_frequency=5),
+        OneHotEncoder(
+            sparse_output=False,
+            handle_unknown="infrequent_if_exist",
+            min_frequency=5,
+        ),
         CODES,
     ),
     ("passthrough", [*NUMBERS, TEXT]),
@@ -105,7 +134,9 @@ contenders = {
     "TF-IDF": make_pipeline(read(tfidf), logistic),
     "BERT": make_pipeline(read(bert), logistic),
     "BERT and TF-IDF": make_pipeline(read(bert, tfidf), logistic),
-    "BERT, remarks only": make_pipeline(make_column_transformer(bert), logistic),
+    "BERT, remarks only": make_pipeline(
+        make_column_transformer(bert), logistic
+    ),
     TUNED: make_pipeline(numeric, fine_tuned),
 }
 
@@ -117,7 +148,9 @@ contenders = {
 # predicted probability than one without: 1 is perfect, 0.5 is random. Fine-tuning takes longer, so
 # it is done in the first fold only.
 
-folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(X, had_effect))
+folds = list(
+    StratifiedKFold(3, shuffle=True, random_state=0).split(X, had_effect)
+)
 probabilities = pd.DataFrame(index=X.index)
 scores = {}
 
@@ -129,36 +162,64 @@ for name, model in contenders.items():
     for train, test in folds[:1] if name == TUNED else folds:
         model.fit(X.iloc[train], had_effect.iloc[train])
         predicted[test] = model.predict_proba(X.iloc[test])[:, 1]
-        scores[name].append(roc_auc_score(had_effect.iloc[test], predicted[test]))
+        scores[name].append(
+            roc_auc_score(had_effect.iloc[test], predicted[test])
+        )
     seconds = perf_counter() - start
     probabilities[name] = predicted
-    of_all = "–" if name == TUNED else f"{np.mean(scores[name]):.3f} ± {np.std(scores[name]):.3f}"
-    print(f"{name:24} {scores[name][0]:>16.3f} {of_all:>18} {seconds:>6.1f} s", flush=True)
+    of_all = (
+        "–"
+        if name == TUNED
+        else f"{np.mean(scores[name]):.3f} ± {np.std(scores[name]):.3f}"
+    )
+    print(
+        f"{name:24} {scores[name][0]:>16.3f} {of_all:>18} {seconds:>6.1f} s",
+        flush=True,
+    )
 
 # %%
 # All models have the same folds, so we can also count in how many of them the best one leads.
 
-in_all = {name: np.array(of_folds) for name, of_folds in scores.items() if name != TUNED}
+in_all = {
+    name: np.array(of_folds)
+    for name, of_folds in scores.items()
+    if name != TUNED
+}
 best, *others = sorted(in_all, key=lambda name: -in_all[name].mean())
 print(f"\nBest on this table: {best}.")
 for other in others:
     lead = in_all[best] - in_all[other]
     n_won = np.count_nonzero(lead > 0)
-    print(f"It leads {other} by {lead.mean():.3f}, and in {n_won} of {len(folds)} folds.")
+    print(
+        f"It leads {other} by {lead.mean():.3f}, and in {n_won} of {len(folds)} folds."
+    )
 lead = scores[TUNED][0] - scores[best][0]
 print(f"In the first fold, the fine-tuned model is {lead:+.3f} from it.")
 
 # %%
 # Five held-out remarks of the first fold, three with an effect and two without.
 
-columns = {"TF-IDF": "TF-IDF", "BERT": "BERT", "BERT and TF-IDF": "both", TUNED: "one model"}
+columns = {
+    "TF-IDF": "TF-IDF",
+    "BERT": "BERT",
+    "BERT and TF-IDF": "both",
+    TUNED: "one model",
+}
 shown = probabilities.iloc[folds[0][1]][list(columns)].rename(columns=columns)
 shown.insert(0, "effect", had_effect.map({True: "yes", False: "no"}))
 shown["remark"] = X[TEXT].str.split().str.join(" ")
 shown = shown[shown["remark"].str.len() >= 40]
-five = pd.concat([shown[shown["effect"] == "yes"].head(3), shown[shown["effect"] == "no"].head(2)])
+five = pd.concat(
+    [
+        shown[shown["effect"] == "yes"].head(3),
+        shown[shown["effect"] == "no"].head(2),
+    ]
+)
 print("\nProbability of an effect on the flight:\n")
-print(five.to_string(index=False, max_colwidth=90, float_format="{:.2f}".format), "\n")
+print(
+    five.to_string(index=False, max_colwidth=90, float_format="{:.2f}".format),
+    "\n",
+)
 
 # %%
 # Few labels
@@ -174,11 +235,17 @@ intents = questions["category"].unique()[: options.intents]
 questions = questions[questions["category"].isin(intents)]
 is_train = questions["part"] == "train"
 train, test = questions[is_train], questions[~is_train]
-print(f"{len(intents)} intents, {len(train)} texts to learn from, {len(test)} to test on.\n")
+print(
+    f"{len(intents)} intents, {len(train)} texts to learn from, {len(test)} to test on.\n"
+)
 
 few_labels = {
-    "TF-IDF": make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10)),
-    "BERT": make_pipeline(BertEmbedder(normalize=True), LogisticRegression(C=10)),
+    "TF-IDF": make_pipeline(
+        TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10)
+    ),
+    "BERT": make_pipeline(
+        BertEmbedder(normalize=True), LogisticRegression(C=10)
+    ),
     "BERT and names": BertClassifier(max_epochs=0, label_texts="auto"),
 }
 accuracy = {}

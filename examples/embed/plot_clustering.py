@@ -36,11 +36,15 @@ TOPICS = [
     "edit_personal_details",
     "terminate_account",
 ]
-table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv")
+table = pd.read_csv(
+    Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv"
+)
 table = table[table["category"].isin(TOPICS)]
 texts, topics = table["text"], table["category"].str.replace("_", " ")
 print(f"{len(texts)} questions, for example")
-print(texts.groupby(topics).first().head(4).to_string(index=False, header=False))
+print(
+    texts.groupby(topics).first().head(4).to_string(index=False, header=False)
+)
 
 # %%
 # Groups
@@ -49,10 +53,16 @@ print(texts.groupby(topics).first().head(4).to_string(index=False, header=False)
 # The adjusted Rand index compares the groups with the topics: it is 1 if they are the same, and
 # about 0 by chance. Few questions of a topic share words, so TF-IDF finds little.
 
-for name, encoder in {"TF-IDF": TfidfVectorizer(), "BERT": BertEmbedder(normalize=True)}.items():
+for name, encoder in {
+    "TF-IDF": TfidfVectorizer(),
+    "BERT": BertEmbedder(normalize=True),
+}.items():
     vectors = encoder.fit_transform(texts)
-    clusters = KMeans(len(TOPICS), n_init=20, random_state=0).fit_predict(vectors)
-    print(f"{name:7} adjusted Rand index {adjusted_rand_score(topics, clusters):.2f}")
+    clusters = KMeans(len(TOPICS), n_init=20, random_state=0).fit_predict(
+        vectors
+    )
+    score = adjusted_rand_score(topics, clusters)
+    print(f"{name:7} adjusted Rand index {score:.2f}")
 
 # %%
 # The map

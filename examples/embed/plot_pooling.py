@@ -25,11 +25,13 @@ from skbert import BertEmbedder
 GROUPS = {  # the last that is found counts
     "paper": "on paper",
     "painting": "^(?:oil|acrylic|gouache|watercolour|tempera|enamel|household)",
-    "print": "etching|screenprint|lithograph|woodcut|drypoint|aquatint|mezzotint|prints?\\b",
+    "print": "etching|screenprint|lithograph|woodcut|drypoint|mezzotint|prints?\\b",
     "photograph": "photograph|polaroid",
     "moving image": "video|film|projection|slide",
 }
-table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "tate_text.csv")
+table = pd.read_csv(
+    Path(sys.argv[0]).resolve().parents[1] / "data" / "tate_text.csv"
+)
 texts = table["medium"].drop_duplicates().sample(500, random_state=0)
 labels = pd.Series("object", index=texts.index)
 for group, words in GROUPS.items():
@@ -48,7 +50,8 @@ for pooling in ("mean", "mean_sqrt_len", "max", "cls", "pooler"):
     vectors = BertEmbedder(pooling=pooling, normalize=True).fit_transform(texts)
     classifier = LogisticRegression(C=30, max_iter=1000)
     scores[pooling] = cross_val_score(classifier, vectors, labels, cv=folds)
-    print(f"{pooling:14} {scores[pooling].mean():.3f} ± {scores[pooling].std():.3f}")
+    mean, deviation = scores[pooling].mean(), scores[pooling].std()
+    print(f"{pooling:14} {mean:.3f} ± {deviation:.3f}")
 
 # %%
 # The default model was trained with "mean", and this is the best. "mean_sqrt_len" differs from it
@@ -57,7 +60,12 @@ for pooling in ("mean", "mean_sqrt_len", "max", "cls", "pooler"):
 # spread of the folds.
 
 figure, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
-ax.boxplot(list(scores.values()), orientation="horizontal", tick_labels=list(scores), widths=0.6)
+ax.boxplot(
+    list(scores.values()),
+    orientation="horizontal",
+    tick_labels=list(scores),
+    widths=0.6,
+)
 ax.tick_params(labelsize=12)
 ax.invert_yaxis()
 ax.set_xlabel("accuracy, ten folds", fontsize=13)

@@ -58,14 +58,19 @@ QUESTIONS = [
 
 wanted = np.arange(len(QUESTIONS))
 ranks = {}
-encoders = {"words (TF-IDF)": TfidfVectorizer(), "meaning (BERT)": BertEmbedder(normalize=True)}
+encoders = {
+    "words (TF-IDF)": TfidfVectorizer(),
+    "meaning (BERT)": BertEmbedder(normalize=True),
+}
 for name, encoder in encoders.items():
     index = NearestNeighbors(n_neighbors=len(DOCUMENTS), metric="cosine")
     index.fit(encoder.fit_transform(DOCUMENTS))
-    found = index.kneighbors(encoder.transform(QUESTIONS), return_distance=False)
+    found = index.kneighbors(
+        encoder.transform(QUESTIONS), return_distance=False
+    )
     ranks[name] = 1 + (found == wanted[:, None]).argmax(axis=1)
     first = np.count_nonzero(ranks[name] == 1)
-    print(f"{name}: the right document comes first for {first} of {len(QUESTIONS)}")
+    print(f"{name}: right document first for {first} of {len(QUESTIONS)}")
 
 # %%
 # The rank of the right document
@@ -75,8 +80,10 @@ for name, encoder in encoders.items():
 # search, and follow in any order.
 
 figure, ax = plt.subplots(figsize=(7.5, 5.6), layout="constrained")
-for name, marker in zip(ranks, "XD", strict=True):
-    ax.scatter(ranks[name], wanted, marker=marker, s=110, label=name)
+for name, marker, size in zip(ranks, "XD", (70, 150), strict=True):
+    ax.scatter(
+        ranks[name], wanted, marker=marker, s=size, zorder=-size, label=name
+    )
 ax.set_yticks(wanted, QUESTIONS, fontsize=11)
 ax.set_xticks(range(1, len(DOCUMENTS) + 1))
 ax.invert_yaxis()

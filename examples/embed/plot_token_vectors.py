@@ -38,8 +38,14 @@ texts = [text for group in SENTENCES.values() for text in group]
 # `inspect_tokens` has one row for each token vector, in the same order.
 
 tokens = inspect_tokens(texts)
-print(tokens[tokens["text"] == 0][["token", "id", "start", "end"]].to_string(index=False))
-positions = tokens.groupby("text")["token"].apply(lambda column: list(column).index("bank"))
+print(
+    tokens[tokens["text"] == 0][["token", "id", "start", "end"]].to_string(
+        index=False
+    )
+)
+positions = tokens.groupby("text")["token"].apply(
+    lambda column: list(column).index("bank")
+)
 
 # %%
 # From layer to layer
@@ -50,11 +56,18 @@ positions = tokens.groupby("text")["token"].apply(lambda column: list(column).in
 n_money = len(SENTENCES["money"])
 means = []
 for layer in range(7):
-    vectors = BertEmbedder(pooling=None, layers=layer, normalize=True).fit_transform(texts)
-    banks = np.array([of_text[at] for of_text, at in zip(vectors, positions, strict=True)])
+    vectors = BertEmbedder(
+        pooling=None, layers=layer, normalize=True
+    ).fit_transform(texts)
+    banks = np.array(
+        [of_text[at] for of_text, at in zip(vectors, positions, strict=True)]
+    )
     cosines = banks @ banks.T
     others = ~np.eye(n_money, dtype=bool)
-    same = [cosines[:n_money, :n_money][others], cosines[n_money:, n_money:][others]]
+    same = [
+        cosines[:n_money, :n_money][others],
+        cosines[n_money:, n_money:][others],
+    ]
     means.append((np.mean(same), cosines[:n_money, n_money:].mean()))
 
 table = pd.DataFrame(means, columns=["same meaning", "different meanings"])

@@ -26,12 +26,14 @@ from sklearn.pipeline import make_pipeline
 
 from skbert import BertClassifier, BertEmbedder
 
-questions = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv")
+questions = pd.read_csv(
+    Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv"
+)
 is_train = questions["part"] == "train"
 train, test = questions[is_train], questions[~is_train]
-print(f"{train['category'].nunique()} topics, {len(train)} training and {len(test)} test texts")
+print(f"{len(train)} training texts, {len(test)} test texts")
 shown = train.drop_duplicates("category")[["category", "text"]].head(4)
-print(shown.to_string(index=False, max_colwidth=60))
+print(shown.to_string(index=False, max_colwidth=48))
 
 # %%
 # Three classifiers
@@ -43,8 +45,12 @@ print(shown.to_string(index=False, max_colwidth=60))
 # in two seconds. Without it the whole model is fine-tuned.
 
 classifiers = {
-    "TF-IDF": make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10)),
-    "BertEmbedder": make_pipeline(BertEmbedder(normalize=True), LogisticRegression(C=10)),
+    "TF-IDF": make_pipeline(
+        TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10)
+    ),
+    "BertEmbedder": make_pipeline(
+        BertEmbedder(normalize=True), LogisticRegression(C=10)
+    ),
     "with topic names": BertClassifier(max_epochs=0, label_texts="auto"),
 }
 # With one text per class, scikit-learn asks whether these are classes at all.
@@ -66,7 +72,9 @@ print(accuracy.round(2).to_string())
 # With one text per topic, the topic names are worth more than a second and third text. TF-IDF with
 # five labels per topic does not reach what the pretrained model has with two.
 
-ax = accuracy.plot(marker="o", linewidth=2.5, figsize=(6, 4.5), ylim=(0, 1), xticks=n_texts)
+ax = accuracy.plot(
+    marker="o", linewidth=2.5, figsize=(6, 4.5), ylim=(0, 1), xticks=n_texts
+)
 ax.set_xlabel("labeled texts per topic", fontsize=13)
 ax.set_ylabel("accuracy, 77 topics", fontsize=13)
 ax.legend(fontsize=13)

@@ -28,20 +28,43 @@ THINGS = (
     "statue carpet camera boat piano vase mirror desk"
 ).split()
 QUESTIONS = {
-    "place": ["Where was the {} found?", "In which town is the {} now?", "Where can I see the {}?"],
-    "time": ["When was the {} found?", "On what day was it sold?", "How long ago was it lost?"],
-    "person": ["Who found the {}?", "Whose {} is this?", "To whom does the {} belong?"],
-    "price": ["How much is the {}?", "What did they pay for the {}?", "Is the {} expensive?"],
+    "place": [
+        "Where was the {} found?",
+        "In which town is the {} now?",
+        "Where can I see the {}?",
+    ],
+    "time": [
+        "When was the {} found?",
+        "On what day was it sold?",
+        "How long ago was it lost?",
+    ],
+    "person": [
+        "Who found the {}?",
+        "Whose {} is this?",
+        "To whom does the {} belong?",
+    ],
+    "price": [
+        "How much is the {}?",
+        "What did they pay for the {}?",
+        "Is the {} expensive?",
+    ],
 }
 SENTENCES = {
-    "place": """The {} was found in Leeds.; The {} is in a barn near Arles.; It lay at the bottom
-        of a lake.; The {} is on show in the town hall of Ghent.; They keep the {} in the attic.""",
-    "time": """The {} was found on Friday.; The {} was sold in May.; That was in 1902.; The {} was
-        lost three years ago.; It happened on the first day of spring.""",
-    "person": """A diver found the {}.; The {} is my aunt's.; Tom and his brother did.; The {}
-        belongs to Doctor Hill.; The old teacher owns it.""",
-    "price": """The {} costs nine pounds.; It was sold for 40 euros.; The {} was cheap: two
-        dollars.; They paid a fortune for the {}.; The {} is worth 500 crowns.""",
+    "place": """
+        The {} was found in Leeds.; The {} is in a barn near Arles.; It lay at
+        the bottom of a lake.; The {} is on show in the town hall of Ghent.;
+        They keep the {} in the attic.""",
+    "time": """
+        The {} was found on Friday.; The {} was sold in May.; That was in
+        1902.; The {} was lost three years ago.; It happened on the first day
+        of spring.""",
+    "person": """
+        A diver found the {}.; The {} is my aunt's.; Tom and his brother did.;
+        The {} belongs to Doctor Hill.; The old teacher owns it.""",
+    "price": """
+        The {} costs nine pounds.; It was sold for 40 euros.; The {} was
+        cheap: two dollars.; They paid a fortune for the {}.; The {} is worth
+        500 crowns.""",
 }
 
 
@@ -49,12 +72,20 @@ def make_pairs(things, questions, sentences, generator):
     rows = []
     for thing in things:
         for kind in QUESTIONS:
-            other = generator.choice([name for name in SENTENCES if name != kind])
+            other = generator.choice(
+                [name for name in SENTENCES if name != kind]
+            )
             for question in QUESTIONS[kind][questions]:
                 for of_kind in (kind, other):
                     known = SENTENCES[of_kind].split(";")[sentences]
                     sentence = " ".join(generator.choice(known).split())
-                    rows.append((question.format(thing), sentence.format(thing), of_kind == kind))
+                    rows.append(
+                        (
+                            question.format(thing),
+                            sentence.format(thing),
+                            of_kind == kind,
+                        )
+                    )
     return pd.DataFrame(rows, columns=["question", "sentence", "answers"])
 
 
@@ -76,7 +107,11 @@ print(test.head(4).to_string(index=False))
 columns = ["question", "sentence"]
 embedder = BertEmbedder(normalize=True).fit(test["question"])
 vectors = [embedder.transform(test[column]) for column in columns]
-scores = {"cosine": roc_auc_score(test["answers"], np.sum(vectors[0] * vectors[1], axis=1))}
+scores = {
+    "cosine": roc_auc_score(
+        test["answers"], np.sum(vectors[0] * vectors[1], axis=1)
+    )
+}
 for pair_mode in ("cross-encoder", "bi-encoder"):
     classifier = BertClassifier(
         pair_mode=pair_mode, min_steps=60, learning_rate=2e-4, random_state=0
@@ -90,7 +125,7 @@ for pair_mode in ("cross-encoder", "bi-encoder"):
 # ----------
 #
 # The area under the ROC curve is the probability that an answer is ranked above a sentence that is
-# none. The cosine is near 0.5, which is chance. From 160 pairs, the bi-encoder learns that "where"
+# none; 0.5 is chance. The cosine tells little. From 160 pairs, the bi-encoder learns that "where"
 # asks for a place. The cross-encoder first has to learn to compare two texts at all, and needs more
 # pairs.
 

@@ -30,37 +30,51 @@ TOPICS = [
     "contactless_not_working",
     "card_swallowed",
 ]
-table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv")
+table = pd.read_csv(
+    Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv"
+)
 table = table[table["category"].isin(TOPICS)]
 is_train = table["part"] == "train"
 train, test = table[is_train], table[~is_train]
 
-classifier = BertClassifier(min_steps=40, random_state=0).fit(train["text"], train["category"])
-print(f"{classifier.score(test['text'], test['category']):.0%} of {len(test)} test texts are right")
+classifier = BertClassifier(min_steps=40, random_state=0).fit(
+    train["text"], train["category"]
+)
+accuracy = classifier.score(test["text"], test["category"])
+print(f"accuracy on {len(test)} test texts: {accuracy:.0%}")
 
 # %%
 # One prediction
 # --------------
 #
-# Blue words speak for the predicted topic, red words against it. The importances are integrated
-# gradients: they sum to what the whole text adds to the score of the topic.
+# Red words speak for the predicted topic, blue words against it. The importances are integrated
+# gradients: they sum to the change of the output (the logit of the topic) from a text without words
+# to this text.
 
 text = "I ordered a new card two weeks ago, and it is still not in the mail."
-display = TokenImportanceDisplay.from_estimator(classifier, [text], fontsize=18)
+figure, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
+display = TokenImportanceDisplay.from_estimator(
+    classifier, [text], ax=ax, fontsize=24
+)
 plt.show()
 
 # %%
 # Another topic
 # -------------
 #
-# ``target`` chooses the topic. What speaks for a declined payment in the same text?
+# ``target`` chooses the topic. What in this text speaks for a lost card?
 
-TokenImportanceDisplay.from_estimator(classifier, [text], target="lost_or_stolen_card", fontsize=18)
+TokenImportanceDisplay.from_estimator(
+    classifier, [text], target="lost_or_stolen_card", fontsize=18
+)
 plt.show()
 
 # %%
 # The numbers
 # -----------
 
-words = pd.Series(display.word_importances, [text[word.start : word.end] for word in display.words])
+words = pd.Series(
+    display.word_importances,
+    [text[word.start : word.end] for word in display.words],
+)
 print(words.sort_values(ascending=False).round(2).head(6).to_string())

@@ -27,17 +27,24 @@ from skbert.display import TrainingCurveDisplay
 GROUPS = {  # the last that is found counts
     "paper": "on paper",
     "painting": "^(?:oil|acrylic|gouache|watercolour|tempera|enamel|household)",
-    "print": "etching|screenprint|lithograph|woodcut|drypoint|aquatint|mezzotint|prints?\\b",
+    "print": "etching|screenprint|lithograph|woodcut|drypoint|mezzotint|prints?\\b",
     "photograph": "photograph|polaroid",
     "moving image": "video|film|projection|slide",
 }
-table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "tate_text.csv")
+table = pd.read_csv(
+    Path(sys.argv[0]).resolve().parents[1] / "data" / "tate_text.csv"
+)
 texts = table["medium"].drop_duplicates()
 labels = pd.Series("object", index=texts.index)
 for group, words in GROUPS.items():
     labels[texts.str.lower().str.contains(words)] = group
 X_train, X_test, y_train, y_test = train_test_split(
-    texts, labels, train_size=240, test_size=300, stratify=labels, random_state=0
+    texts,
+    labels,
+    train_size=240,
+    test_size=300,
+    stratify=labels,
+    random_state=0,
 )
 print(X_train.groupby(y_train).first().to_string())
 
@@ -75,5 +82,8 @@ print(f"Accuracy on held-out texts: {classifier.score(X_test, y_test):.3f}")
 TrainingCurveDisplay.from_estimator(classifier)
 plt.show()
 print(
-    pd.DataFrame(classifier.history_).drop(columns="learning_rate").round(3).to_string(index=False)
+    pd.DataFrame(classifier.history_)
+    .drop(columns="learning_rate")
+    .round(3)
+    .to_string(index=False)
 )

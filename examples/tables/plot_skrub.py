@@ -33,7 +33,9 @@ from skrub import TableVectorizer
 
 from skbert import BertEmbedder
 
-table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "faa_wildlife.csv")
+table = pd.read_csv(
+    Path(sys.argv[0]).resolve().parents[1] / "data" / "faa_wildlife.csv"
+)
 table = table.sample(2000, random_state=0)
 had_effect = table.pop("effect").notna()
 print(table.iloc[0].to_string())
@@ -48,12 +50,19 @@ print(table.iloc[0].to_string())
 
 folder = TemporaryDirectory()
 embedder = BertEmbedder(
-    normalize=True, missing="empty", overflow="windows", cache=Path(folder.name) / "vectors"
+    normalize=True,
+    missing="empty",
+    overflow="windows",
+    cache=Path(folder.name) / "vectors",
 )
 vectorizer = TableVectorizer(specific_transformers=[(embedder, ["remarks"])])
 features = vectorizer.fit_transform(table)
-encoders = {name: type(step).__name__ for name, step in vectorizer.transformers_.items()}
-n_features = {name: len(vectorizer.input_to_outputs_[name]) for name in encoders}
+encoders = {
+    name: type(step).__name__ for name, step in vectorizer.transformers_.items()
+}
+n_features = {
+    name: len(vectorizer.input_to_outputs_[name]) for name in encoders
+}
 print(pd.DataFrame({"encoder": encoders, "features": n_features}).to_string())
 
 # %%
@@ -71,10 +80,15 @@ warnings.filterwarnings("ignore", message="Found unknown categories")
 def score(vectorizer, X):
     classifier = LogisticRegression(C=0.01, max_iter=2000)
     model = make_pipeline(
-        vectorizer, SimpleImputer(add_indicator=True), StandardScaler(), classifier
+        vectorizer,
+        SimpleImputer(add_indicator=True),
+        StandardScaler(),
+        classifier,
     )
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    return cross_val_score(model, X, had_effect, cv=folds, scoring="roc_auc").mean()
+    return cross_val_score(
+        model, X, had_effect, cv=folds, scoring="roc_auc"
+    ).mean()
 
 
 scores = {

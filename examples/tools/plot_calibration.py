@@ -29,12 +29,18 @@ from sklearn.pipeline import make_pipeline
 
 from skbert import BertEmbedder
 
-table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "tate_text.csv")
+table = pd.read_csv(
+    Path(sys.argv[0]).resolve().parents[1] / "data" / "tate_text.csv"
+)
 table = table.drop_duplicates(["artist", "title", "medium", "year"])
-table = table[(table["year"] < 1995) | (table["year"] > 2004)].sample(900, random_state=0)
+table = table[(table["year"] < 1995) | (table["year"] > 2004)].sample(
+    900, random_state=0
+)
 texts = table["title"] + ". " + table["medium"]
 is_late = table["year"] > 2004
-X_train, X_test, y_train, y_test = train_test_split(texts, is_late, test_size=400, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    texts, is_late, test_size=400, random_state=0
+)
 
 # %%
 # With and without calibration
@@ -42,7 +48,9 @@ X_train, X_test, y_train, y_test = train_test_split(texts, is_late, test_size=40
 #
 # The Brier score is the mean squared error of the probabilities: smaller is better.
 
-model = make_pipeline(BertEmbedder(normalize=True), LogisticRegression(C=1000, max_iter=2000))
+model = make_pipeline(
+    BertEmbedder(normalize=True), LogisticRegression(C=1000, max_iter=2000)
+)
 contenders = {
     "weak penalty": model,
     "calibrated": CalibratedClassifierCV(model, method="sigmoid", cv=4),

@@ -29,7 +29,9 @@ from sklearn.pipeline import make_pipeline
 import skbert
 from skbert import BertEmbedder
 
-table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv")
+table = pd.read_csv(
+    Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv"
+)
 is_train = table["part"] == "train"
 train, test = table[is_train], table[~is_train]
 encoders = {
@@ -49,7 +51,9 @@ encoders = {
 
 folder = TemporaryDirectory()
 mlflow.set_tracking_uri(f"sqlite:///{folder.name}/mlflow.db")
-experiment = mlflow.create_experiment("topics", artifact_location=f"{folder.name}/models")
+experiment = mlflow.create_experiment(
+    "topics", artifact_location=f"{folder.name}/models"
+)
 
 models, addresses = {}, {}
 for name, encoder in encoders.items():
@@ -57,7 +61,9 @@ for name, encoder in encoders.items():
     with mlflow.start_run(experiment_id=experiment, run_name=name):
         models[name] = model.fit(train["text"], train["category"])
         mlflow.log_param("encoder", name)
-        mlflow.log_metric("accuracy", model.score(test["text"], test["category"]))
+        mlflow.log_metric(
+            "accuracy", model.score(test["text"], test["category"])
+        )
         logged = mlflow.sklearn.log_model(
             model,
             name="model",
@@ -91,5 +97,7 @@ plt.show()
 best = runs["params.encoder"].iloc[-1]
 loaded = mlflow.sklearn.load_model(addresses[best])
 print(best, loaded.predict(["What if my card is stolen abroad?"]))
-difference = loaded.predict_proba(test["text"]) - models[best].predict_proba(test["text"])
+difference = loaded.predict_proba(test["text"]) - models[best].predict_proba(
+    test["text"]
+)
 print(f"largest difference of a probability: {np.abs(difference).max():.0e}")

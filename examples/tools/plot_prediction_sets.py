@@ -29,25 +29,37 @@ from sklearn.pipeline import make_pipeline
 
 from skbert import BertEmbedder
 
-table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv")
-texts, topics = table["text"].to_numpy(object), table["category"].to_numpy(object)
+table = pd.read_csv(
+    Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv"
+)
+texts, topics = (
+    table["text"].to_numpy(object),
+    table["category"].to_numpy(object),
+)
 is_train = (table["part"] == "train").to_numpy()
 held_out = np.random.default_rng(0).permutation(np.flatnonzero(~is_train))
 calibration, test = held_out[:250], held_out[250:]
 
-classifier = make_pipeline(BertEmbedder(normalize=True), LogisticRegression(C=10))
+classifier = make_pipeline(
+    BertEmbedder(normalize=True), LogisticRegression(C=10)
+)
 classifier.fit(texts[is_train], topics[is_train])
-print(f"The most likely topic is right for {classifier.score(texts[test], topics[test]):.0%}")
+accuracy = classifier.score(texts[test], topics[test])
+print(f"The most likely topic is right for {accuracy:.0%} of the test texts")
 
 # %%
 # Sets for three levels of confidence
 # -----------------------------------
 
 # MAPIE warns that two of the 77 topics are not among the 250 texts. Topics need not all be there.
-warnings.filterwarnings("ignore", message=".*conformalization dataset has less labels")
+warnings.filterwarnings(
+    "ignore", message=".*conformalization dataset has less labels"
+)
 
 levels = [0.8, 0.9, 0.95]
-conformal = SplitConformalClassifier(classifier, confidence_level=levels, prefit=True)
+conformal = SplitConformalClassifier(
+    classifier, confidence_level=levels, prefit=True
+)
 conformal.conformalize(texts[calibration], topics[calibration])
 _, sets = conformal.predict_set(texts[test])  # texts × topics × levels
 
@@ -56,7 +68,7 @@ for number, level in enumerate(levels):
     covered = sets[np.arange(len(test)), right, number].mean()
     size = sets[:, :, number].sum(axis=1).mean()
     print(
-        f"level {level:.0%}: right topic in {covered:.0%} of the sets, {size:.1f} topics on average"
+        f"level {level:.0%}: {covered:.0%} hold the right topic, mean size {size:.1f}"
     )
 
 # %%
@@ -77,4 +89,6 @@ plt.show()
 # The question with the largest set, and one with a set of two:
 
 for row in (sizes.argmax(), np.flatnonzero(sizes == 2)[0]):
-    print(f"{texts[test][row]}\n  {', '.join(classifier.classes_[sets[row, :, 1]])}\n")
+    print(texts[test][row])
+    for topic in classifier.classes_[sets[row, :, 1]]:
+        print("   ", topic)

@@ -31,7 +31,9 @@ from sklearn.preprocessing import LabelEncoder
 
 from skbert import BertEmbedder
 
-table = pd.read_csv(Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv")
+table = pd.read_csv(
+    Path(sys.argv[0]).resolve().parents[1] / "data" / "banking77_few.csv"
+)
 texts = table["text"]
 topics = LabelEncoder().fit(table["category"])
 true_labels = topics.transform(table["category"])
@@ -39,7 +41,9 @@ true_labels = topics.transform(table["category"])
 generator = np.random.default_rng(0)
 changed = generator.random(len(texts)) < 0.05
 labels = true_labels.copy()
-labels[changed] = (labels[changed] + generator.integers(1, 77, changed.sum())) % 77
+labels[changed] = (
+    labels[changed] + generator.integers(1, 77, changed.sum())
+) % 77
 print(f"{changed.sum()} of {len(texts)} labels are changed")
 
 # %%
@@ -76,7 +80,9 @@ for name, probability in probabilities.items():
     quality = get_label_quality_scores(labels, probability)
     found = np.cumsum(changed[quality.argsort()]) / changed.sum()
     ax.plot(checked, found, linewidth=3, label=name)
-    print(f"{name:7} finds {found[len(texts) // 10]:.0%} in a tenth of the texts")
+    print(
+        f"{name:7} finds {found[len(texts) // 10]:.0%} in a tenth of the texts"
+    )
 ax.plot([0, 1], [0, 1], ":", color="gray", label="in random order")
 ax.set_xlabel("share of the texts that are checked", fontsize=13)
 ax.set_ylabel("wrong labels found", fontsize=13)
@@ -91,10 +97,14 @@ plt.show()
 # topics of BANKING77 overlap, and some of its labels are wrong.
 
 suspects = find_label_issues(
-    labels, probabilities["BERT"], return_indices_ranked_by="self_confidence", n_jobs=1
+    labels,
+    probabilities["BERT"],
+    return_indices_ranked_by="self_confidence",
+    n_jobs=1,
 )
-print(f"{len(suspects)} labels are doubted, {changed[suspects].sum()} of them were changed.")
+n_changed = changed[suspects].sum()
+print(f"{len(suspects)} labels are doubted, {n_changed} of them were changed.")
 for row in [row for row in suspects if not changed[row]][:8]:
     given, likely = labels[row], probabilities["BERT"][row].argmax()
-    print(f"\n{texts[row][:90]}")
-    print(f"  label {topics.classes_[given]}, rather {topics.classes_[likely]}?")
+    print(f"\n{texts[row][:80]}")
+    print(f"  {topics.classes_[given]} -> {topics.classes_[likely]}")

@@ -71,13 +71,18 @@ def words_and_labels(sentence):
     for kind, name, word in re.findall(r"\[(\w+) ([^]]+)\]|(\S+)", sentence):
         parts = name.split() or [word]
         words += parts
-        labels += [f"{'I' if n else 'B'}-{kind}" if kind else "O" for n in range(len(parts))]
+        labels += [
+            f"{'I' if n else 'B'}-{kind}" if kind else "O"
+            for n in range(len(parts))
+        ]
     return words, labels
 
 
 X, y = zip(*map(words_and_labels, SENTENCES.strip().splitlines()), strict=True)
-X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=10, random_state=0)
-print(list(zip(X[0], y[0], strict=True)))
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=10, random_state=0
+)
+print(*zip(X[0], y[0], strict=True))
 
 # %%
 # Training
@@ -85,7 +90,8 @@ print(list(zip(X[0], y[0], strict=True)))
 
 tagger = BertTokenClassifier(min_steps=70, learning_rate=3e-4, random_state=0)
 tagger.fit(X_train, y_train)
-print(f"{tagger.metric_} on ten held-out sentences: {tagger.score(X_test, y_test):.2f}")
+score = tagger.score(X_test, y_test)
+print(f"{tagger.metric_} on ten held-out sentences: {score:.2f}")
 
 # %%
 # Plain texts
@@ -95,7 +101,8 @@ print(f"{tagger.metric_} on ten held-out sentences: {tagger.score(X_test, y_test
 
 text = "In May, Ella Brown flew from Madrid to Bergen."
 for entity in tagger.predict_entities([text])[0]:
-    print(f"{entity.label} {entity.start:>3}-{entity.end:<3} {entity.score:.2f} {entity.text!r}")
+    place = f"{entity.start:>3}-{entity.end:<3}"
+    print(f"{entity.label} {place} {entity.score:.2f} {entity.text!r}")
 
 # %%
 # How sure is it?
@@ -103,11 +110,25 @@ for entity in tagger.predict_entities([text])[0]:
 #
 # ``predict_proba`` gives one row per word. The picture has one column per word:
 
-words = ["In", "May", ",", "Ella", "Brown", "flew", "from", "Madrid", "to", "Bergen", "."]
+words = [
+    "In",
+    "May",
+    ",",
+    "Ella",
+    "Brown",
+    "flew",
+    "from",
+    "Madrid",
+    "to",
+    "Bergen",
+    ".",
+]
 probabilities = tagger.predict_proba([words])[0]
 
 figure, ax = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
-picture = ax.imshow(probabilities.T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+picture = ax.imshow(
+    probabilities.T, cmap="Blues", vmin=0, vmax=1, aspect="auto"
+)
 ax.set_xticks(range(len(words)), words, fontsize=13, rotation=60)
 ax.set_yticks(range(len(tagger.classes_)), tagger.classes_, fontsize=13)
 figure.colorbar(picture, label="probability")
