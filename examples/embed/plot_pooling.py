@@ -25,7 +25,8 @@ from skbert import BertEmbedder
 GROUPS = {  # the last that is found counts
     "paper": "on paper",
     "painting": "^(?:oil|acrylic|gouache|watercolour|tempera|enamel|household)",
-    "print": "etching|screenprint|lithograph|woodcut|drypoint|mezzotint|prints?\\b",
+    "print": "etching|screenprint|lithograph|woodcut|linocut|drypoint|aquatint|"
+    "mezzotint|relief|prints?\\b",
     "photograph": "photograph|polaroid",
     "moving image": "video|film|projection|slide",
 }

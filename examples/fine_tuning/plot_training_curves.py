@@ -27,7 +27,8 @@ from skbert.display import TrainingCurveDisplay
 GROUPS = {  # the last that is found counts
     "paper": "on paper",
     "painting": "^(?:oil|acrylic|gouache|watercolour|tempera|enamel|household)",
-    "print": "etching|screenprint|lithograph|woodcut|drypoint|mezzotint|prints?\\b",
+    "print": "etching|screenprint|lithograph|woodcut|linocut|drypoint|aquatint|"
+    "mezzotint|relief|prints?\\b",
     "photograph": "photograph|polaroid",
     "moving image": "video|film|projection|slide",
 }

@@ -68,7 +68,7 @@ for number, level in enumerate(levels):
     covered = sets[np.arange(len(test)), right, number].mean()
     size = sets[:, :, number].sum(axis=1).mean()
     print(
-        f"level {level:.0%}: {covered:.0%} hold the right topic, mean size {size:.1f}"
+        f"level {level:.0%}: {covered:.0%} hold the right topic, size {size:.1f}"
     )
 
 # %%
