@@ -64,12 +64,13 @@ conformal.conformalize(texts[calibration], topics[calibration])
 _, sets = conformal.predict_set(texts[test])  # texts × topics × levels
 
 right = np.searchsorted(classifier.classes_, topics[test])
+rows = []
 for number, level in enumerate(levels):
     covered = sets[np.arange(len(test)), right, number].mean()
     size = sets[:, :, number].sum(axis=1).mean()
-    print(
-        f"level {level:.0%}: {covered:.0%} hold the right topic, size {size:.1f}"
-    )
+    rows.append((f"{level:.0%}", f"{covered:.0%}", f"{size:.1f}"))
+names = ["level", "sets with the right topic", "mean size"]
+print(pd.DataFrame(rows, columns=names).to_string(index=False))
 
 # %%
 # How large are the sets?
