@@ -24,9 +24,9 @@ from skbert import BertEmbedder
 
 GROUPS = {  # the last that is found counts
     "paper": "on paper",
-    "painting": "^(?:oil|acrylic|gouache|watercolour|tempera|enamel|household)",
-    "print": "etching|screenprint|lithograph|woodcut|linocut|drypoint|aquatint|"
-    "mezzotint|relief|prints?\\b",
+    "painting": "^(?:oil|acrylic|gouache|watercolour|tempera|enamel)",
+    "print": "etching|screenprint|lithograph|woodcut|linocut|drypoint|"
+    "aquatint|mezzotint|relief|prints?\\b",
     "photograph": "photograph|polaroid",
     "moving image": "video|film|projection|slide",
 }
@@ -48,7 +48,9 @@ print(labels.value_counts().to_string())
 folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=0)
 scores = {}
 for pooling in ("mean", "mean_sqrt_len", "max", "cls", "pooler"):
-    vectors = BertEmbedder(pooling=pooling, normalize=True).fit_transform(texts)
+    vectors = BertEmbedder(pooling=pooling, normalize=True).fit_transform(
+        texts
+    )
     classifier = LogisticRegression(C=30, max_iter=1000)
     scores[pooling] = cross_val_score(classifier, vectors, labels, cv=folds)
     mean, deviation = scores[pooling].mean(), scores[pooling].std()

@@ -62,7 +62,9 @@ for name, classifier in classifiers.items():
     for n in n_texts:
         few = train.groupby("category").head(n)
         classifier.fit(few["text"], few["category"])
-        accuracy.loc[n, name] = classifier.score(test["text"], test["category"])
+        accuracy.loc[n, name] = classifier.score(
+            test["text"], test["category"]
+        )
 print(accuracy.round(2).to_string())
 
 # %%

@@ -93,7 +93,7 @@ generator = np.random.default_rng(0)
 train = make_pairs(THINGS[:10], slice(0, 2), slice(0, 3), generator)
 test = make_pairs(THINGS[10:], slice(2, 3), slice(3, 5), generator)
 print(f"{len(train)} training and {len(test)} test pairs, for example")
-print(test.head(4).to_string(index=False))
+print(test.head(4).to_string(index=False, max_colwidth=36))
 
 # %%
 # Apart or together

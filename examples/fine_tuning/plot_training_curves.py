@@ -26,9 +26,9 @@ from skbert.display import TrainingCurveDisplay
 
 GROUPS = {  # the last that is found counts
     "paper": "on paper",
-    "painting": "^(?:oil|acrylic|gouache|watercolour|tempera|enamel|household)",
-    "print": "etching|screenprint|lithograph|woodcut|linocut|drypoint|aquatint|"
-    "mezzotint|relief|prints?\\b",
+    "painting": "^(?:oil|acrylic|gouache|watercolour|tempera|enamel)",
+    "print": "etching|screenprint|lithograph|woodcut|linocut|drypoint|"
+    "aquatint|mezzotint|relief|prints?\\b",
     "photograph": "photograph|polaroid",
     "moving image": "video|film|projection|slide",
 }

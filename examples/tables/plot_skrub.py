@@ -58,7 +58,8 @@ embedder = BertEmbedder(
 vectorizer = TableVectorizer(specific_transformers=[(embedder, ["remarks"])])
 features = vectorizer.fit_transform(table)
 encoders = {
-    name: type(step).__name__ for name, step in vectorizer.transformers_.items()
+    name: type(step).__name__
+    for name, step in vectorizer.transformers_.items()
 }
 n_features = {
     name: len(vectorizer.input_to_outputs_[name]) for name in encoders
@@ -73,7 +74,7 @@ print(pd.DataFrame({"encoder": encoders, "features": n_features}).to_string())
 # ``StringEncoder`` for them, and with `BertEmbedder`. The score is the area under the ROC curve.
 
 
-# skrub warns of categories that are not in the training part of a fold; they become zeros.
+# skrub warns of categories that are not in the training part of a fold.
 warnings.filterwarnings("ignore", message="Found unknown categories")
 
 

@@ -51,7 +51,9 @@ had_effect = table.pop("effect").notna()
 X_train, X_test, y_train, y_test = train_test_split(
     table, had_effect, test_size=800, stratify=had_effect, random_state=0
 )
-print(f"{len(table)} strikes, {had_effect.mean():.0%} with an effect. Remarks:")
+print(
+    f"{len(table)} strikes, {had_effect.mean():.0%} with an effect. Remarks:"
+)
 for remarks in X_train["remarks"][X_train["remarks"].str.len() > 40].head(4):
     print(" ", " ".join(remarks.split())[:75])
 

@@ -14,6 +14,7 @@ same after loading.
 #
 # 77 topics of questions to a bank, with five training texts each, and four ways to read them.
 
+import logging
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,6 +50,7 @@ encoders = {
 # ``skbert.SKOPS_TRUSTED_TYPES`` are those of skbert. ``pip_requirements`` are the packages that the
 # model needs, with the package of the default model.
 
+logging.getLogger("mlflow").setLevel(logging.WARNING)
 folder = TemporaryDirectory()
 mlflow.set_tracking_uri(f"sqlite:///{folder.name}/mlflow.db")
 experiment = mlflow.create_experiment(

@@ -17,6 +17,7 @@ called conformal prediction, and works with any classifier.
 # be, the third tests the sets. MAPIE expects the texts in an array.
 
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -51,7 +52,7 @@ print(f"The most likely topic is right for {accuracy:.0%} of the test texts")
 # Sets for three levels of confidence
 # -----------------------------------
 
-# MAPIE warns that two of the 77 topics are not among the 250 texts. Topics need not all be there.
+# MAPIE warns that two of the 77 topics are not among the 250 texts.
 warnings.filterwarnings(
     "ignore", message=".*conformalization dataset has less labels"
 )
@@ -90,6 +91,6 @@ plt.show()
 # The question with the largest set, and one with a set of two:
 
 for row in (sizes.argmax(), np.flatnonzero(sizes == 2)[0]):
-    print(texts[test][row])
+    print(textwrap.fill(texts[test][row]))
     for topic in classifier.classes_[sets[row, :, 1]]:
         print("   ", topic)

@@ -106,5 +106,5 @@ n_changed = changed[suspects].sum()
 print(f"{len(suspects)} labels are doubted, {n_changed} of them were changed.")
 for row in [row for row in suspects if not changed[row]][:8]:
     given, likely = labels[row], probabilities["BERT"][row].argmax()
-    print(f"\n{texts[row][:80]}")
+    print(f"\n{texts[row][:76]}")
     print(f"  {topics.classes_[given]} -> {topics.classes_[likely]}")

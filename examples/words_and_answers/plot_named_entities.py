@@ -82,7 +82,7 @@ X, y = zip(*map(words_and_labels, SENTENCES.strip().splitlines()), strict=True)
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=10, random_state=0
 )
-print(*zip(X[0], y[0], strict=True))
+print(*zip(X[0], y[0], strict=True), sep="\n")
 
 # %%
 # Training

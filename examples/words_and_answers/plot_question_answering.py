@@ -21,13 +21,14 @@ import pandas as pd
 from skbert import BertQuestionAnswerer
 
 TEXTS = """
-The old mill stands by the river. It was built in 1820 by Tom Reed. Today it is
-a museum.
+The old mill stands by the river. It was built in 1820 by Tom Reed. Today it
+is a museum.
 Where does the mill stand? = by the river
 When was the mill built? = in 1820
 Who built the mill? = Tom Reed
 
-Rosa runs a bakery in Leeds. She opens at six. Her rye bread costs four pounds.
+Rosa runs a bakery in Leeds. She opens at six. Her rye bread costs four
+pounds.
 Who runs a bakery? = Rosa
 When does she open? = at six
 What does her bread cost? = four pounds
@@ -38,26 +39,26 @@ Where is the concert? = in the town hall
 What do tickets cost? = ten euros
 Who plays the piano? = Nina Berg
 
-In 1911 a fire destroyed the library. Anna Lee saved the maps. They are now kept
-in Oxford.
+In 1911 a fire destroyed the library. Anna Lee saved the maps. They are now
+kept in Oxford.
 When did a fire destroy the library? = In 1911
 Who saved the maps? = Anna Lee
 Where are the maps kept? = in Oxford
 
-Max found a ring in the lake. He sold it for 90 dollars. The buyer was Doctor
-Hill.
+Max found a ring in the lake. He sold it for 90 dollars. The buyer was
+Doctor Hill.
 Who found a ring? = Max
 Where was the ring? = in the lake
 What did he get for it? = 90 dollars
 
-The ferry leaves at noon from the west pier. Captain Moss steers it. A ticket is
-three pounds.
+The ferry leaves at noon from the west pier. Captain Moss steers it. A
+ticket is three pounds.
 When does the ferry leave? = at noon
 From where does the ferry leave? = the west pier
 Who steers it? = Captain Moss
 
-Eva Stone painted the picture in a barn. That was in 1930. It was bought by a
-bank.
+Eva Stone painted the picture in a barn. That was in 1930. It was bought by
+a bank.
 Who painted the picture? = Eva Stone
 Where was the picture painted? = in a barn
 When was that? = in 1930
@@ -74,19 +75,20 @@ Where does Lena swim? = in the sea
 Who is her coach? = Paul King
 When is the race? = on Sunday
 
-A storm sank the boat near Cork. Six men were saved by Jack Dunn. It happened in
-March.
+A storm sank the boat near Cork. Six men were saved by Jack Dunn. It
+happened in March.
 Where did the boat sink? = near Cork
 Who saved six men? = Jack Dunn
 When did it happen? = in March
 
-The bell was cast in Ghent. It weighs nine tons. Brother Luke rings it at dawn.
+The bell was cast in Ghent. It weighs nine tons. Brother Luke rings it at
+dawn.
 Where was the bell cast? = in Ghent
 Who rings the bell? = Brother Luke
 When is it rung? = at dawn
 
-Our school has a garden behind the gym. Mrs Park planted it in April. The seeds
-cost 30 euros.
+Our school has a garden behind the gym. Mrs Park planted it in April. The
+seeds cost 30 euros.
 Where is the garden? = behind the gym
 Who planted the garden? = Mrs Park
 When was it planted? = in April
@@ -97,8 +99,8 @@ Where is the tower? = in Bath
 When was the tower hit? = in June
 Who repairs it? = Liam Shaw
 
-The bridge in Dale was closed on Monday. Ice had broken a pillar. Sam Young will
-mend it.
+The bridge in Dale was closed on Monday. Ice had broken a pillar. Sam Young
+will mend it.
 When was the bridge closed? = on Monday
 Who will mend the bridge? = Sam Young
 Where is the bridge? = in Dale
@@ -108,8 +110,8 @@ Who bought a violin? = Ben
 Where did he buy it? = in Prague
 When was it made? = in 1790
 
-The market is on the green every Saturday. Olga sells honey there. A jar is five
-pounds.
+The market is on the green every Saturday. Olga sells honey there. A jar is
+five pounds.
 Where is the market? = on the green
 Who sells honey? = Olga
 What does a jar cost? = five pounds
@@ -121,7 +123,7 @@ for block in TEXTS.strip().split("\n\n"):
     rows += [(*line.split(" = "), context) for line in lines if " = " in line]
 table = pd.DataFrame(rows, columns=["question", "answer", "context"])
 train, test = table.iloc[:39], table.iloc[39:]
-print(train.head(3).to_string(index=False, max_colwidth=50))
+print(train.head(3).to_string(index=False, max_colwidth=36))
 
 # %%
 # Training
@@ -155,7 +157,9 @@ print(f"\nexactly right: {share:.0%} of {len(test)}")
 question = test.iloc[[1]]
 answers = answerer.predict_answers(question[columns], n_best=4)[0]
 for answer in answers:
-    print(f"{answer.score:.3f} {answer.start:>3}-{answer.end:<3} {answer.text}")
+    print(
+        f"{answer.score:.3f} {answer.start:>3}-{answer.end:<3} {answer.text}"
+    )
 
 figure, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
 ax.barh(
