@@ -52,9 +52,9 @@ print(f"accuracy on {len(test)} test texts: {accuracy:.0%}")
 # to this text.
 
 text = "I ordered a new card two weeks ago, and it is still not in the mail."
-figure, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
+figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 display = TokenImportanceDisplay.from_estimator(
-    classifier, [text], ax=ax, fontsize=24
+    classifier, [text], ax=ax, fontsize=28
 )
 plt.show()
 
@@ -65,7 +65,7 @@ plt.show()
 # ``target`` chooses the topic. What in this text speaks for a lost card?
 
 TokenImportanceDisplay.from_estimator(
-    classifier, [text], target="lost_or_stolen_card", fontsize=18
+    classifier, [text], target="lost_or_stolen_card", fontsize=20
 )
 plt.show()
 
