@@ -9,6 +9,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import figures
+import gallery
 import inventory
 import name_links
 
@@ -58,7 +59,8 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
     "ignore_pattern": r"^(quickstart|fine_tune)\.py$",  # for the command line; minutes long
-    "within_subsection_order": "FileNameSortKey",
+    "subsection_order": [f"../examples/{section}" for section in gallery.SECTIONS],
+    "within_subsection_order": "gallery.BestFirst",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skbert",),
     "remove_config_comments": True,

@@ -1,21 +1,21 @@
 """
-===========================================
-A few labelled texts: fine-tuning or TF-IDF
-===========================================
+==========================================
+A few labeled texts: fine-tuning or TF-IDF
+==========================================
 
 "Etching on paper", "Oil paint on canvas", "Video, projection, colour and sound": the Tate describes
-what a work of art is made of in free words. We sort these descriptions into six groups, and learn
-that from a hundred labelled ones only: with `BertClassifier`, which fine-tunes a BERT as a whole,
-and with TF-IDF and a logistic regression.
+in free words what a work of art is made of. We sort these descriptions into six groups, with only a
+hundred labeled ones to learn from: with `BertClassifier`, which fine-tunes the whole model, and
+with TF-IDF and a logistic regression.
 """
 
 # %%
 # Texts and labels
 # ----------------
 #
-# Each description counts once, so that none is in the training and in the test. The labels come
-# from a list of words. That makes it easier for TF-IDF, which has a weight for each word, than
-# labels would that people give.
+# Each description counts once, so that none is in both the training and the test. The labels come
+# from a list of words. That makes the task easier for TF-IDF, which has a weight for each word,
+# than labels given by people.
 
 import argparse
 from pathlib import Path
@@ -31,9 +31,15 @@ from sklearn.pipeline import make_pipeline
 
 from skbert import BertClassifier
 
-parser = argparse.ArgumentParser(description="Sort works of art by what they are made of.")
-parser.add_argument("--labelled", type=int, default=100, help="texts to learn from")
-parser.add_argument("--steps", type=int, default=100, help="least number of training steps")
+parser = argparse.ArgumentParser(
+    description="Sort works of art by what they are made of."
+)
+parser.add_argument(
+    "--labelled", type=int, default=100, help="texts to learn from"
+)
+parser.add_argument(
+    "--steps", type=int, default=100, help="least number of training steps"
+)
 options = parser.parse_args()
 
 GROUPS = {  # the first that is found counts
@@ -54,7 +60,9 @@ for group, words in reversed(GROUPS.items()):
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, train_size=options.labelled, stratify=y, random_state=0
 )
-print(f"{len(X_train)} texts to learn from, {len(X_test)} to test on. One of each group:\n")
+print(
+    f"{len(X_train)} texts to learn from, {len(X_test)} to test on. One of each group:\n"
+)
 for group, texts in X_train.groupby(y_train):
     print(f"  {group:14} {texts.iloc[0][:72]}")
 
@@ -62,13 +70,17 @@ for group, texts in X_train.groupby(y_train):
 # Two classifiers
 # ---------------
 #
-# A hundred texts are seven batches of 16. `BertClassifier` therefore runs more epochs than
-# ``max_epochs`` says, until there were ``min_steps`` updates; 100 instead of the default 200 keep
-# this example short, with a higher learning rate.
+# A hundred texts are seven batches of 16. `BertClassifier` therefore trains for more epochs than
+# ``max_epochs``, until there are ``min_steps`` updates. To keep this example short, it has 100
+# steps instead of the default 200, and a higher learning rate.
 
 contenders = {
-    "TF-IDF": make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10)),
-    "BERT": BertClassifier(min_steps=options.steps, learning_rate=1e-4, random_state=0),
+    "TF-IDF": make_pipeline(
+        TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10)
+    ),
+    "BERT": BertClassifier(
+        min_steps=options.steps, learning_rate=1e-4, random_state=0
+    ),
 }
 
 right = {}
@@ -79,14 +91,17 @@ for name, model in contenders.items():
     seconds = perf_counter() - start
     right[name] = predicted == y_test
     f1 = f1_score(y_test, predicted, average="macro")
-    print(f"{name:8} {right[name].mean():>10.3f} {f1:>10.3f} {seconds:>6.1f} s", flush=True)
+    print(
+        f"{name:8} {right[name].mean():>10.3f} {f1:>10.3f} {seconds:>6.1f} s",
+        flush=True,
+    )
 
 # %%
 # Which one wins?
 # ---------------
 #
-# Both saw the same texts, so we count those that only one of them has right. If both were equally
-# good, these would be divided like tosses of a coin.
+# Both predict the same texts, so we count those that only one of them has right. If both were
+# equally good, these would be divided like coin tosses.
 
 only = {
     name: np.count_nonzero(right[name] & ~right[other])
@@ -95,22 +110,25 @@ only = {
 n_tosses = sum(only.values())
 best = max(only, key=only.__getitem__)
 lead = 2 * only[best] - n_tosses
-print(f"\nOnly BERT is right on {only['BERT']} texts, only TF-IDF on {only['TF-IDF']}.")
+print(
+    f"\nOnly BERT is right on {only['BERT']} texts, only TF-IDF on {only['TF-IDF']}."
+)
 if lead > 2 * np.sqrt(n_tosses):
     print(f"Better on these texts: {best}.")
 else:
     print("Too close to call with these texts.")
 
 # %%
-# BERT brings its pre-training along, in which it met most of these words; TF-IDF knows the words of
-# its training texts only. So more labels help TF-IDF more: try ``--labelled 600``. The time is the
-# price.
+# BERT knows most of these words from its pretraining; TF-IDF only knows the words of the training
+# texts. So more labels help TF-IDF more: try ``--labelled 600``. Fine-tuning takes longer.
 #
-# What BERT is least sure of is worth a look, or a label by hand:
+# The texts of which BERT is least sure are worth a look, or a label by hand:
 
 bert = contenders["BERT"]
 probabilities = bert.predict_proba(X_test)
 print("\nBERT is least sure of:\n")
 for row in probabilities.max(axis=1).argsort()[:3]:
     guess = bert.classes_[probabilities[row].argmax()]
-    print(f"  {probabilities[row].max():.2f} {guess:14} {X_test.iloc[row][:60]}")
+    print(
+        f"  {probabilities[row].max():.2f} {guess:14} {X_test.iloc[row][:60]}"
+    )

@@ -67,7 +67,8 @@ def test_linked_pages_and_pictures_are_there(page: Path) -> None:
         if link.startswith("generated/"):
             assert Path(link).stem in pictures, link
         elif link.startswith("auto_examples/"):
-            assert (ROOT / "examples" / Path(link).name).with_suffix(".py").is_file(), link
+            script = ROOT / "examples" / Path(link).relative_to("auto_examples")
+            assert script.with_suffix(".py").is_file(), link
         else:
             assert (DOCS / link).exists(), link
 

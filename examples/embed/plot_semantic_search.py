@@ -1,18 +1,18 @@
 """
 =======================================
-Semantic search with nearest neighbours
+Semantic search with nearest neighbors
 =======================================
 
-Which of our answers fits a question? Search by words finds answers that share words with it.
-Search by vectors finds those that mean something near. Both are a vectoriser and scikit-learn's
-`NearestNeighbors`.
+Which help text of a shop answers a customer's question? Word search finds texts that share words
+with the question. Vector search finds texts with a similar meaning. Both are a vectorizer and
+scikit-learn's `NearestNeighbors`.
 """
 
 # %%
 # Documents and questions
 # -----------------------
 #
-# Each question asks for the document of the same number, in other words.
+# Each question is answered by the document of the same number, in other words.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -54,34 +54,51 @@ QUESTIONS = [
 # The index
 # ---------
 #
-# `NearestNeighbors` finds the nearest rows. All vectors have length 1, so the nearest are those
-# with the largest cosine.
+# Both vectorizers give vectors of length 1, so the nearest rows are those with the largest cosine.
 
 wanted = np.arange(len(QUESTIONS))
 ranks = {}
-encoders = {"words (TF-IDF)": TfidfVectorizer(), "meaning (BERT)": BertEmbedder(normalize=True)}
+encoders = {
+    "words (TF-IDF)": TfidfVectorizer(),
+    "meaning (BERT)": BertEmbedder(normalize=True),
+}
 for name, encoder in encoders.items():
     index = NearestNeighbors(n_neighbors=len(DOCUMENTS), metric="cosine")
     index.fit(encoder.fit_transform(DOCUMENTS))
-    found = index.kneighbors(encoder.transform(QUESTIONS), return_distance=False)
+    found = index.kneighbors(
+        encoder.transform(QUESTIONS), return_distance=False
+    )
     ranks[name] = 1 + (found == wanted[:, None]).argmax(axis=1)
     first = np.count_nonzero(ranks[name] == 1)
-    print(f"{name}: the document that was asked for comes first for {first} of {len(QUESTIONS)}")
+    print(f"{name}: right document first for {first} of {len(QUESTIONS)}")
 
 # %%
-# Where does it stand?
-# --------------------
+# The rank of the right document
+# ------------------------------
 #
-# The place of the document in the list of results: 1 is best. Documents that share no word with the
-# question are all as far from it; they follow in any order.
+# Rank 1 is the best. Documents that share no word with the question have the same distance in word
+# search, and follow in any order.
 
-figure, ax = plt.subplots(figsize=(8.5, 4.6), layout="constrained")
-for name, marker in zip(ranks, "x o".split(), strict=True):
-    ax.scatter(ranks[name], wanted, marker=marker, s=55, label=name)
-ax.set_yticks(wanted, QUESTIONS)
+figure, ax = plt.subplots(figsize=(7.5, 5.6), layout="constrained")
+for name, marker, size in zip(ranks, "XD", (70, 150), strict=True):
+    ax.scatter(
+        ranks[name], wanted, marker=marker, s=size, zorder=-size, label=name
+    )
+ax.set_yticks(wanted, QUESTIONS, fontsize=11)
 ax.set_xticks(range(1, len(DOCUMENTS) + 1))
 ax.invert_yaxis()
 ax.grid(axis="y", alpha=0.4)
-ax.set_xlabel("place among the results")
-ax.legend()
+ax.set_xlabel("rank of the right document", fontsize=13)
+figure.legend(loc="outside upper right", ncols=2, fontsize=13)
 plt.show()
+
+# %%
+# The same for a new question: the three best documents, with their cosines.
+
+index = NearestNeighbors(n_neighbors=3, metric="cosine")
+index.fit(encoder.transform(DOCUMENTS))
+question = "Nobody answers at the store. Are you closed today?"
+distances, found = index.kneighbors(encoder.transform([question]))
+print(question)
+for distance, row in zip(distances[0], found[0], strict=True):
+    print(f"{1 - distance:.2f} {DOCUMENTS[row]}")

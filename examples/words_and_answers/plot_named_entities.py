@@ -1,18 +1,19 @@
 """
-========================
-Names in texts, labelled
-========================
+==================================
+Named entities: persons and places
+==================================
 
-`BertTokenClassifier` gives each word a label. Here it learns to find persons and places, from forty
-sentences written for this page: far too few for real use, enough to see how it works.
+`BertTokenClassifier` gives each word a label. Here it learns to find persons and places from forty
+sentences that were written for this page. That is enough to see how it works; real use needs
+hundreds of sentences or more.
 """
 
 # %%
 # Sentences
 # ---------
 #
-# Labels are in the IOB2 scheme: ``B-PER`` begins a person, ``I-PER`` goes on with it, ``O`` is no
-# name. Brackets are quicker to write, so we turn them into labels.
+# The labels follow the IOB2 scheme: ``B-PER`` is the first word of a person, ``I-PER`` a further
+# one, and ``O`` is not a name. Brackets are quicker to write, so a function turns them into labels.
 
 import re
 
@@ -70,13 +71,18 @@ def words_and_labels(sentence):
     for kind, name, word in re.findall(r"\[(\w+) ([^]]+)\]|(\S+)", sentence):
         parts = name.split() or [word]
         words += parts
-        labels += [f"{'I' if n else 'B'}-{kind}" if kind else "O" for n in range(len(parts))]
+        labels += [
+            f"{'I' if n else 'B'}-{kind}" if kind else "O"
+            for n in range(len(parts))
+        ]
     return words, labels
 
 
 X, y = zip(*map(words_and_labels, SENTENCES.strip().splitlines()), strict=True)
-X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=10, random_state=0)
-print(list(zip(X[0], y[0], strict=True)))
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=10, random_state=0
+)
+print(*zip(X[0], y[0], strict=True), sep="\n")
 
 # %%
 # Training
@@ -84,30 +90,46 @@ print(list(zip(X[0], y[0], strict=True)))
 
 tagger = BertTokenClassifier(min_steps=70, learning_rate=3e-4, random_state=0)
 tagger.fit(X_train, y_train)
-print(f"{tagger.metric_} on ten other sentences: {tagger.score(X_test, y_test):.2f}")
+score = tagger.score(X_test, y_test)
+print(f"{tagger.metric_} on ten held-out sentences: {score:.2f}")
 
 # %%
 # Plain texts
 # -----------
 #
-# `predict_entities` splits texts into words itself. Each entity is an exact slice of its text.
+# ``predict_entities`` splits texts into words by itself. Each entity is an exact slice of its text.
 
 text = "In May, Ella Brown flew from Madrid to Bergen."
 for entity in tagger.predict_entities([text])[0]:
-    print(f"{entity.label} {entity.start:>3}-{entity.end:<3} {entity.score:.2f} {entity.text!r}")
+    place = f"{entity.start:>3}-{entity.end:<3}"
+    print(f"{entity.label} {place} {entity.score:.2f} {entity.text!r}")
 
 # %%
 # How sure is it?
 # ---------------
 #
-# One column a word, one row a label:
+# ``predict_proba`` gives one row per word. The picture has one column per word:
 
-words = ["In", "May", ",", "Ella", "Brown", "flew", "from", "Madrid", "to", "Bergen", "."]
+words = [
+    "In",
+    "May",
+    ",",
+    "Ella",
+    "Brown",
+    "flew",
+    "from",
+    "Madrid",
+    "to",
+    "Bergen",
+    ".",
+]
 probabilities = tagger.predict_proba([words])[0]
 
-figure, ax = plt.subplots(figsize=(8, 3), layout="constrained")
-picture = ax.imshow(probabilities.T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-ax.set_xticks(range(len(words)), words)
-ax.set_yticks(range(len(tagger.classes_)), tagger.classes_)
+figure, ax = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
+picture = ax.imshow(
+    probabilities.T, cmap="Blues", vmin=0, vmax=1, aspect="auto"
+)
+ax.set_xticks(range(len(words)), words, fontsize=13, rotation=60)
+ax.set_yticks(range(len(tagger.classes_)), tagger.classes_, fontsize=13)
 figure.colorbar(picture, label="probability")
 plt.show()
