@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import faulthandler
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +21,37 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from skbert import BertClassifier, BertEmbedder, BertQuestionAnswerer, BertTokenClassifier
+from skbert import (
+    BertClassifier,
+    BertEmbedder,
+    BertQuestionAnswerer,
+    BertTokenClassifier,
+    TruncationWarning,
+)
 from tests.cache.test_cache import LONG, many_texts
+from tests.engines.loads import loads_of
+
+# Seconds that a test may take, with the engine that it starts; some ten are usual.
+LIMIT = 300
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
+    """Let a test that waits for ever fail, and show where it waits."""
+
+    def stop(*_: object) -> None:
+        faulthandler.dump_traceback(file=sys.__stderr__)
+        raise TimeoutError(f"{item.nodeid} took more than {LIMIT} seconds")
+
+    if not hasattr(signal, "SIGALRM"):  # Windows
+        return (yield)
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(LIMIT)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Fitted(NamedTuple):
@@ -68,6 +102,46 @@ def assert_equal(found: Any, expected: Any) -> None:
         np.testing.assert_allclose(np.asarray(found), expected, atol=1e-5)
 
 
+@pytest.fixture(scope="module", params=["embedder", *KINDS])
+def runs(
+    request: pytest.FixtureRequest, backend: Any, fitted: dict[str, Fitted]
+) -> tuple[str, Seen, Seen]:
+    """One call of a fitted estimator here, and one on the engine, for several tests.
+
+    Engines take seconds to start workers, so what there is to see of a call is seen in one.
+    """
+    estimator, X, method = fitted[request.param]
+    inner = estimator[0] if request.param == "pipeline" else estimator
+    compute = getattr(estimator, method)
+    with backend() as loads:
+        inner.set_params(n_jobs=1, verbose=0)
+        alone = Seen.of(compute, X, loads)
+        inner.set_params(n_jobs=None, verbose=1)
+        spread = Seen.of(compute, X, loads)
+        inner.set_params(verbose=0)
+    return request.param, alone, spread
+
+
+class Seen(NamedTuple):
+    """What a call gave, and what else was seen of it."""
+
+    found: Any
+    loads: Counter[int]
+    warnings: list[str]
+    shown: str
+
+    @classmethod
+    def of(cls, compute: Callable[..., Any], X: Any, loads: Path) -> Seen:
+        """Call a method of a fitted estimator."""
+        loads_of(loads)
+        shown = io.StringIO()
+        with redirect_stderr(shown), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", TruncationWarning)
+            found = compute(X)
+        messages = [str(w.message) for w in caught if w.category is TruncationWarning]
+        return cls(found, loads_of(loads), messages, shown.getvalue())
+
+
 @pytest.fixture
 def interrupted(tmp_path: Path) -> Callable[[str], float]:
     """Run a script that computes for minutes; send Ctrl-C as it begins; give seconds to its end."""
@@ -107,6 +181,7 @@ def interrupted(tmp_path: Path) -> Callable[[str], float]:
 # More texts than could be computed before a test's patience ends.
 ENDLESS = """
 import threading, time
+from contextlib import redirect_stderr
 from pathlib import Path
 from skbert import BertEmbedder
 
