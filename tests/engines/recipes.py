@@ -23,6 +23,7 @@ def recipe(word: str, page: str = "scaling.md", **names: Any) -> dict[str, Any]:
     text = (DOCS / page).read_text(encoding="utf-8")
     (code,) = [block[1] for block in BLOCK.finditer(text) if word in block[1]]
     kept = [line for line in code.splitlines() if line.partition(" = ")[0] not in names]
+    names["__name__"] = "__main__"  # where a reader's functions are: pickled by value
     exec(compile("\n".join(kept), f"{page}: {word}", "exec"), names)
     return names
 

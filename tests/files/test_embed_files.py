@@ -425,7 +425,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB there")
 def test_memory_is_bounded(write, tmp_path, tiny_bert):
-    """Ten times as many rows need no more; by hand, a million were tried (docs/large-tables.md)."""
+    """Ten times as many rows need no more; by hand, a million were tried."""
     peaks = []
     for n_rows in (40_000, 200_000):
         table = pa.table({"text": [f"the cat sat {n}" for n in range(n_rows)]})
