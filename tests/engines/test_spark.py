@@ -176,7 +176,7 @@ def test_truncation_warnings_are_given_in_the_worker(spark, tiny_bert):
 
 def test_ctrl_c_ends_it(interrupted, tiny_bert):
     script = (
-        ENDLESS.format(model=tiny_bert, seconds=15)
+        ENDLESS.format(model=tiny_bert)
         + """
 import pandas as pd
 from pyspark.sql import SparkSession
@@ -193,4 +193,4 @@ frame.mapInPandas(with_vectors, "text string, vector array<float>").toPandas()
 print("FINISHED")
 """
     )
-    assert interrupted(script) < 40
+    assert interrupted(script) < 60
