@@ -380,9 +380,9 @@ def embed_files() -> str:
     found = recorded("embed-files")
     lines = "\n".join(["```console", *found["command"], found["printed"], "```"])
     return (
-        f"{lines}\n\nThe texts are short, {found['tokens_a_text']:.0f} tokens on average. One thread "
-        f"embeds {found['texts_per_processor_second']} of them per second of processor time; the "
-        f"call took longer, because the machine had other work ({_where(found)})."
+        f"{lines}\n\nThe texts are short, {found['tokens_a_text']:.0f} tokens on average. One "
+        f"thread embeds {found['texts_per_processor_second']} of them per second of processor "
+        f"time; the call took longer, because the machine had other work ({_where(found)})."
     )
 
 
@@ -393,9 +393,10 @@ def embed_files_memory() -> str:
         found[name] for name in ("before_mb", "peak_mb", "resident_mb_after_each_5000_texts")
     )
     return (
-        f"In the call above, the process had {before:,} MB with the model loaded and {peak:,} MB at "
-        f"most: {peak - before} MB beside the model. With parts of 5,000 rows, it had {after[0]} MB "
-        f"after the first part and {after[-1]} MB after {len(after)} of them ({_where(found)})."
+        f"In the call above, the process had {before:,} MB with the model loaded and {peak:,} MB "
+        f"at most: {peak - before} MB beside the model. With parts of 5,000 rows, it had "
+        f"{after[0]} MB after the first part and {after[-1]} MB after {len(after)} of them "
+        f"({_where(found)})."
     )
 
 
