@@ -30,10 +30,12 @@ QUARTER := tests/texts/test_inputs.py tests/models tests/kernels/test_packing.py
 test-low-quarter: $(LOW_CPU)/.test-low
 	$(LOW_CPU)/bin/python -m pytest $(QUARTER)
 
-# On real engines: Dask, Ray and Spark, two workers each. Spark's Java comes with apt where that is.
-test-engines: $(VENV)/.test $(VENV)/.dask $(VENV)/.ray $(VENV)/.spark
-	sh tests/engines/java.sh
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m engines --durations=8 tests/engines
+# On real engines: Dask, Ray and Spark, two workers each. Spark's Java comes with apt where that is. An engine that
+# cannot be had here is left out; the last lines say so (NOT TESTED).
+test-engines: $(VENV)/.test
+	for engine in dask ray spark; do $(MAKE) $(VENV)/.$$engine || echo "NOT TESTED: pip could not install $$engine"; done
+	sh tests/engines/java.sh || echo "NOT TESTED: Spark"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m engines -rs --durations=8 $(ARGS) tests/engines
 
 # README and quickstart in a new environment made by README's lines; needs PyPI, takes some minutes.
 test-install: $(VENV)/.test

@@ -375,6 +375,31 @@ def serving_memory() -> str:
     )
 
 
+def embed_files() -> str:
+    """Return a call of the command line with what it printed."""
+    found = recorded("embed-files")
+    lines = "\n".join(["```console", *found["command"], found["printed"], "```"])
+    return (
+        f"{lines}\n\nThe texts are short, {found['tokens_a_text']:.0f} tokens on average. One "
+        f"thread embeds {found['texts_per_processor_second']} of them per second of processor "
+        f"time; the call took longer, because the machine had other work ({_where(found)})."
+    )
+
+
+def embed_files_memory() -> str:
+    """Return what embed_files needs beside the model, and that it does not grow."""
+    found = recorded("embed-files")
+    before, peak, after = (
+        found[name] for name in ("before_mb", "peak_mb", "resident_mb_after_each_5000_texts")
+    )
+    return (
+        f"In the call above, the process had {before:,} MB with the model loaded and {peak:,} MB "
+        f"at most: {peak - before} MB beside the model. With parts of 5,000 rows, it had "
+        f"{after[0]} MB after the first part and {after[-1]} MB after {len(after)} of them "
+        f"({_where(found)})."
+    )
+
+
 STARTERS = ("skbert", "sentence-transformers")
 BLOCKS = {
     "claims": claims,
@@ -395,6 +420,8 @@ BLOCKS = {
     "components": components,
     "frozen-layers": frozen_layers,
     "serving-memory": serving_memory,
+    "embed-files": embed_files,
+    "embed-files-memory": embed_files_memory,
 }
 
 

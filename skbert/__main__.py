@@ -48,8 +48,8 @@ def _embed(asked: argparse.Namespace) -> None:
             verbose=not asked.quiet,
         )
     print(
-        f"{done.rows:,} rows, {done.computed:,} of them computed now; {done.truncated:,} texts "
-        f"truncated ({done.lost_tokens:,} tokens cut off); {done.seconds:.1f} seconds"
+        f"{done.rows:,} rows ({done.computed:,} computed now), {done.truncated:,} texts truncated, "
+        f"{done.seconds:.1f} seconds"
     )
 
 

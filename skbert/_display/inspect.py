@@ -19,7 +19,7 @@ from skbert._exceptions import InputError, ParameterError
 from skbert._models.checkpoint import DEFAULT_MODEL
 from skbert._optional import import_optional
 from skbert._texts.encoding import TextTokenizer
-from skbert._texts.inputs import Texts, check_texts_or_pairs
+from skbert._texts.inputs import Texts, check_any_rows, check_texts_or_pairs
 from skbert._texts.pairs import PairEncodings
 from skbert._texts.windows import Encodings
 
@@ -115,6 +115,7 @@ def inspect_tokens(
         "stride": stride,
     }
     estimator, clean = _reader(model, settings, texts)
+    check_any_rows(clean)
     tokenizer = estimator._loaded().tokenizer
     encodings, alternative = encodings_with_offsets(estimator, tokenizer, clean)
     warn_of_truncation(encodings.lost_tokens, estimator.max_length_, alternative)

@@ -31,6 +31,7 @@ from skbert._models.device import (
 from skbert._models.encoder import Encoder
 from skbert._models.shared import clear_held_encoder, load_encoder, load_same
 from skbert._texts.containers import is_table, native
+from skbert._texts.inputs import check_any_rows
 
 # scikit-learn's attributes for the columns of the X of `fit`.
 OF_COLUMNS = ("n_features_in_", "feature_names_in_")
@@ -92,10 +93,12 @@ class BertEstimator(BaseEstimator):
         raise NotImplementedError
 
     def _check_X_of_fit(self, X: Any) -> Any:
-        """Turn X into texts, and forget the columns of an earlier fit."""
+        """Turn X into texts, at least one, and forget the columns of an earlier fit."""
         for name in OF_COLUMNS:
             self.__dict__.pop(name, None)
-        return self._check_X(X, reset=True)
+        texts = self._check_X(X, reset=True)
+        check_any_rows(texts)
+        return texts
 
     def _check_columns(self, X: Any, *, reset: bool) -> None:
         """Remember the columns of a table, or compare them, as scikit-learn's estimators do.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -377,7 +378,7 @@ class BertEmbedder(TransformerMixin, BertEstimator):
 
     def _check_X(self, X: Any, *, reset: bool) -> TextColumns:
         """Turn X into texts: the one hook through which all input comes."""
-        columns = check_text_columns(X, missing=self.missing, may_be_empty=not reset)
+        columns = check_text_columns(X, missing=self.missing)
         self._check_columns(X, reset=reset)
         n_expected = columns.n_columns if reset else len(self._columns)
         if columns.n_columns != n_expected:
@@ -418,12 +419,15 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         warn_of_truncation(lost, self.max_length_, READ_WHOLE)
         return vectors
 
-    def _transform(self, X: Any) -> tuple[Vectors, NDArray[np.int64]]:
-        """Return what `transform` gives, and how many tokens were cut off of each text."""
+    def _transform(self, X: Any, bar: Any = None) -> tuple[Vectors, NDArray[np.int64]]:
+        """Return what `transform` gives, and how many tokens were cut off of each text.
+
+        ``bar`` counts the texts instead of one of this call's own.
+        """
         check_is_fitted(self)
         self._check_params()
         columns = self._check_X(X, reset=False)
-        vectors, lost = self._embed_and_count(columns.texts)
+        vectors, lost = self._embed_and_count(columns.texts, bar)
         return self._finished(vectors, columns), lost
 
     def _finished(self, vectors: Vectors, columns: TextColumns) -> Vectors:
@@ -449,7 +453,9 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         warn_of_truncation(lost, self.max_length_, READ_WHOLE)
         return vectors
 
-    def _embed_and_count(self, texts: Sequence[str]) -> tuple[Vectors, NDArray[np.int64]]:
+    def _embed_and_count(
+        self, texts: Sequence[str], bar: Any = None
+    ) -> tuple[Vectors, NDArray[np.int64]]:
         """Embed clean texts: distinct → looked up → computed → written → in the caller's order.
 
         Also return how many tokens were cut off of each.
@@ -458,7 +464,9 @@ class BertEmbedder(TransformerMixin, BertEstimator):
         one_a_text = settings.pooling is not None
         distinct = DistinctTexts(texts, self._n_features_of_text, one_a_text)
         keys = [] if cache is None else cache_keys(encoder, settings, distinct.texts)
-        with progress_bar(len(texts), "text", self.verbose) as bar:
+        is_own = bar is None
+        shown = progress_bar(len(texts), "text", self.verbose) if is_own else nullcontext(bar)
+        with shown as bar:
             bar.update(len(texts) - len(distinct.texts))
             if cache is not None:
                 for part in look_up(cache.path, keys, recency=cache.max_bytes is not None):

@@ -379,7 +379,10 @@ class BertQuestionAnswerer(FineTunedEstimator):
     def _find(self, pairs: Texts, n_best: int) -> list[Candidates]:
         """Find the best spans of each question."""
         with progress_bar(len(pairs), "question", self.verbose) as bar:
-            found, lost = zip(*self._computed(pairs, pairs.sizes, bar, n_best), strict=True)
+            parts = self._computed(pairs, pairs.sizes, bar, n_best)
+        if not parts:
+            return []
+        found, lost = zip(*parts, strict=True)
         warn_of_truncation(np.concatenate(lost), self.max_length_, SHORTEN)
         return list(chain.from_iterable(found))
 

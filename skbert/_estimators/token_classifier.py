@@ -405,7 +405,7 @@ class BertTokenClassifier(ProbedHead):
     def _probabilities(self, sentences: Sequence[Sequence[str]]) -> NDArray[np.object_]:
         sizes = [sum(map(len, sentence)) + len(sentence) for sentence in sentences]
         with progress_bar(len(sentences), "sentence", self.verbose) as bar:
-            logits = self._computed(sentences, sizes, bar)
+            logits = self._computed(sentences, sizes, bar) or [self._no_logits()]
         of_words = softmax(np.concatenate(logits).astype(np.float64), axis=1)
         if self._columns is not None:
             of_words = of_words[:, self._columns]

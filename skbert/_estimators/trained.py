@@ -176,7 +176,8 @@ class TrainedEstimator(BertEstimator):
         """Turn X into texts or pairs: the one hook through which all input comes."""
         texts = self._read(X)
         is_pairs = texts.are_pairs
-        if not reset and self._reads_pairs not in (None, is_pairs):
+        # An empty list holds neither: engines pass parts of tables that are empty.
+        if len(texts) and not reset and self._reads_pairs not in (None, is_pairs):
             kinds = ("single texts", "pairs of texts")
             raise InputError(
                 f"X contains {kinds[is_pairs]}, but this {type(self).__name__} was fitted on "
@@ -195,12 +196,24 @@ class TrainedEstimator(BertEstimator):
         self._check_params()
         texts = self._check_X(X, reset=False)
         with progress_bar(len(texts) * self._reading().n_texts_a_row, "text", self.verbose) as bar:
-            logits, lost = zip(*self._computed(texts, texts.sizes, bar), strict=True)
+            parts = self._computed(texts, texts.sizes, bar)
+        if not parts:
+            return self._no_logits()
+        logits, lost = zip(*parts, strict=True)
         warn_of_truncation(np.concatenate(lost), self.max_length_, SHORTEN)
         return np.concatenate(logits)
 
+    def _no_logits(self) -> NDArray[np.float32]:
+        """Return what the head gives of no rows, (0, n_outputs)."""
+        return np.empty((0, model_config(self._state).num_labels), np.float32)
+
     def _computed(self, rows: Any, sizes: Sequence[int], bar: Any, *options: Any) -> list[Any]:
-        """Compute rows chunk by chunk, here or in workers; the parts are in the rows' order."""
+        """Compute rows chunk by chunk, here or in workers; the parts are in the rows' order.
+
+        No rows have no parts.
+        """
+        if not sizes:
+            return []
         if are_workers_asked(self.n_jobs):
             return predict_in_workers(self, rows, sizes, bar, *options)
         return list(self._compute(rows, np.arange(len(sizes)), bar, *options))

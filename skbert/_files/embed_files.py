@@ -92,7 +92,7 @@ def embed_files(
     encoding : str, default="utf-8"
         Encoding of CSV files.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar, which counts texts and moves with each batch of them.
 
     Returns
     -------
@@ -143,18 +143,16 @@ def embed_files(
     with locked(folder):
         n_rows = _begin(folder, work, encoding)
         done = read_parts(folder)
-        computed = 0
-        with progress_bar(sum(n_rows), "row", verbose) as bar:
-            bar.update(sum(part.rows for part in done))
-            for part, of_part in _compute(work, done, n_rows, rows_per_part):
+        n_before = sum(part.rows for part in done)
+        n_columns, n_texts = len(work.columns), sum(n_rows) * len(work.columns)
+        with progress_bar(n_texts, "text", verbose, n_before * n_columns) as bar:
+            for part, of_part in _compute(work, done, n_rows, rows_per_part, bar):
                 write_part(folder, part, of_part, list(work.vectors.values()))
                 done.append(part)
-                computed += part.rows
-                bar.update(part.rows)
     truncated, lost = (sum(part[place] for part in done) for place in (3, 4))
-    n_texts = sum(n_rows) * len(work.columns)
     warn_of_counted_truncation(truncated, n_texts, lost, work.embedder.max_length_, READ_WHOLE)
-    return EmbeddedFiles(sum(n_rows), computed, truncated, lost, time.monotonic() - began)
+    rows, seconds = sum(n_rows), time.monotonic() - began
+    return EmbeddedFiles(rows, rows - n_before, truncated, lost, seconds)
 
 
 @dataclass(frozen=True)
@@ -306,18 +304,18 @@ def _checked_rows(work: _Work, number: int) -> int:
 
 
 def _compute(
-    work: _Work, done: Sequence[Part], n_rows: Sequence[int], rows_per_part: int
+    work: _Work, done: Sequence[Part], n_rows: Sequence[int], rows_per_part: int, bar: Any
 ) -> Iterator[tuple[Part, Any]]:
-    """Compute the parts that are not done."""
+    """Compute the parts that are not done; ``bar`` counts the texts."""
     names = list(dict.fromkeys([*work.columns, *work.keep]))
     for number in range(len(n_rows)):
         of_file = [part for part in done if part.file == number]
         for start, stop in list(gaps(of_file, n_rows[number])):
             for row, table in _tables(work.source, number, names, start, stop, rows_per_part):
-                yield _embed(work, number, row, table)
+                yield _embed(work, number, row, table, bar)
     if not any(n_rows) and not done:  # a file without rows still tells the columns
         empty = work.source.schema.empty_table().select(names)
-        yield _embed(work, 0, 0, empty)
+        yield _embed(work, 0, 0, empty, bar)
 
 
 def _tables(
@@ -343,12 +341,12 @@ def _tables(
         yield start, pa.Table.from_batches(batches)
 
 
-def _embed(work: _Work, number: int, first_row: int, table: Any) -> tuple[Part, Any]:
+def _embed(work: _Work, number: int, first_row: int, table: Any, bar: Any) -> tuple[Part, Any]:
     """Put the vectors of some rows beside them."""
     pa = arrow("")
     X = _as_X(table.select(work.columns))
     try:
-        vectors, lost = work.embedder._transform(X)
+        vectors, lost = work.embedder._transform(X, bar)
     except InputError as error:
         place = f"{work.source.files[number]}, in X, its rows from {first_row} on"
         raise type(error)(f"{place}: {error}") from error

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 
-def progress_bar(total: int, unit: str, verbose: int) -> Any:
-    """Return a tqdm bar (it comes with transformers), silent unless ``verbose``."""
+def progress_bar(total: int, unit: str, verbose: int, n_done: int = 0) -> Any:
+    """Return a tqdm bar, silent unless ``verbose``; what was done before does not count as fast."""
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, unit=unit, disable=not verbose)
+    return tqdm(total=total, unit=unit, disable=not verbose, initial=n_done)
 
 
 @contextmanager

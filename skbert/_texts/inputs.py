@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +87,9 @@ class TextColumns:
     n_columns: int
     names: list[str] | None
 
+    def __len__(self) -> int:
+        return len(self.texts) // self.n_columns
+
 
 def check_texts(X: Any, *, missing: str = "error") -> tuple[list[str], NDArray[np.bool_]]:
     """Turn any container of one column of texts into a list of str.
@@ -107,16 +111,13 @@ def check_texts(X: Any, *, missing: str = "error") -> tuple[list[str], NDArray[n
     Raises
     ------
     InputError
-        For anything that is not a non-empty sequence of texts.
+        For anything that is not a sequence of texts.
     """
     (values,) = to_columns(X, _check_one_column).values
-    _check_any_rows(len(values))
     return _clean(values, "X", "X[{}]", X, missing)
 
 
-def check_text_columns(
-    X: Any, *, missing: str = "error", may_be_empty: bool = False
-) -> TextColumns:
+def check_text_columns(X: Any, *, missing: str = "error") -> TextColumns:
     """Turn any container of texts, or of rows of texts, into texts.
 
     Parameters
@@ -125,8 +126,6 @@ def check_text_columns(
         Several columns are a frame, an array of two dimensions, or a list of rows.
     missing : {"error", "empty", "zero"}, default="error"
         As for `check_texts`.
-    may_be_empty : bool, default=False
-        Whether there may be no rows.
 
     Raises
     ------
@@ -134,8 +133,6 @@ def check_text_columns(
         For anything else.
     """
     columns = to_columns(X, _check_any_columns)
-    if not may_be_empty:
-        _check_any_rows(len(columns.values[0]))
     n_columns = len(columns.values)
     parts = [
         _clean(values, *_places(position, columns.names, n_columns), X, missing)
@@ -195,7 +192,6 @@ def check_texts_or_pairs(X: Any) -> Texts:
         For anything else, and for missing values.
     """
     columns = to_columns(X, _check_one_or_two_columns, pairs=True).values
-    _check_any_rows(len(columns[0]))
     for position, values in enumerate(columns):
         name = "X" if len(columns) == 1 else f"Column {position} of X"
         is_missing = np.fromiter((is_missing_value(value) for value in values), bool, len(values))
@@ -248,8 +244,15 @@ def _check_one_or_two_columns(n_columns: int, shape: tuple[int, ...]) -> None:
         )
 
 
-def _check_any_rows(n_rows: int) -> None:
-    if not n_rows:
+def check_any_rows(X: Sized) -> None:
+    """Refuse clean texts, pairs or sentences that are none, in the words of scikit-learn.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    if not len(X):
         raise InputError(
             "Found array with 0 sample(s) while a minimum of 1 is required: "
             "X contains no text. Pass at least one."

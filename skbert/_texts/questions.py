@@ -54,6 +54,8 @@ def check_questions(X: Any) -> Texts:
         names = ["question", "context"]
         X = X.select(names) if hasattr(X, "select") else X[names]
     texts = check_texts_or_pairs(X)
+    if not len(texts):
+        return Texts([], [])
     if not texts.are_pairs:
         raise InputError(
             "X contains single texts, expected questions with their contexts: list(zip(questions, "

@@ -26,13 +26,9 @@ def check_sentences(X: Any) -> list[list[str]]:
     Raises
     ------
     InputError
-        For anything else: a string instead of words, words that are no str, no sentence at all.
+        For anything else: a string instead of words, words that are no str.
     """
     sentences = _rows(X, "X", "sentences of words")
-    if not sentences:
-        raise InputError(
-            "Found array with 0 sample(s) while a minimum of 1 is required: X contains no sentence."
-        )
     for position, sentence in enumerate(sentences):
         for place, word in enumerate(sentence):
             if not isinstance(word, str):

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import signal
-import warnings
-from collections import Counter
-from contextlib import redirect_stderr
-from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from skbert import (
     BertEmbedder,
     CheckpointNotFoundError,
-    EmbeddingCache,
     InputError,
     TextTooLongError,
-    TruncationWarning,
+    embed_files,
 )
 from skbert._estimators import embedder as _embedder
 from tests.cache.test_cache import LONG, many_texts
 from tests.conftest import save_tiny_bert
-from tests.engines.conftest import KINDS, assert_equal
+from tests.engines.conftest import assert_equal
 from tests.engines.loads import loads_of
 
 
@@ -41,23 +37,6 @@ class OnACluster:
     def cluster(self, backend):
         with backend() as loads:
             yield loads
-
-    @pytest.fixture(scope="module", params=["embedder", *KINDS])
-    def runs(self, request, backend, fitted):
-        """One call of a fitted estimator here, and one on the engine, for several tests.
-
-        Engines take seconds to start workers, so what there is to see of a call is seen in one.
-        """
-        estimator, X, method = fitted[request.param]
-        inner = estimator[0] if request.param == "pipeline" else estimator
-        compute = getattr(estimator, method)
-        with backend() as loads:
-            inner.set_params(n_jobs=1, verbose=0)
-            alone = Seen.of(compute, X, loads)
-            inner.set_params(n_jobs=None, verbose=1)
-            spread = Seen.of(compute, X, loads)
-            inner.set_params(verbose=0)
-        return request.param, alone, spread
 
     def test_equal_to_one_process(self, runs):
         _, alone, spread = runs
@@ -85,7 +64,7 @@ class OnACluster:
         assert "100%" in last
         assert re.search(r"(\d+)/\1 ", last)
 
-    @pytest.mark.parametrize("kind", ["embedder", "classifier"])
+    @pytest.mark.parametrize("kind", ["files", "classifier"])
     def test_a_killed_worker_loses_nothing(
         self, cluster, worker_pids, tiny_bert, fitted, tmp_path, monkeypatch, kind
     ):
@@ -97,15 +76,21 @@ class OnACluster:
                 killed.append(worker_pids()[0])
                 os.kill(killed[0], signal.SIGKILL)
 
-        if kind == "embedder":
+        if kind == "files":
             expected = BertEmbedder(tiny_bert, n_jobs=1).fit_transform(X)
             write = _embedder.store
             monkeypatch.setattr(
                 _embedder, "store", lambda *a, **k: (kill_a_worker_first(), write(*a, **k))
             )
-            cache = EmbeddingCache(tmp_path / "cache.sqlite")
+            pq.write_table(pa.table({"text": X}), tmp_path / "in.parquet")
+            embedder = BertEmbedder(tiny_bert, cache=tmp_path / "cache.sqlite")
+            files = {"source": tmp_path / "in.parquet", "destination": tmp_path / "out"}
             loads_of(cluster)
-            found = BertEmbedder(tiny_bert, cache=cache).fit_transform(X)
+            done = embed_files(**files, columns="text", embedder=embedder)
+            assert done.computed == len(X)
+            table = pq.read_table(tmp_path / "out")
+            assert table["text"].to_pylist() == X
+            found = table["text_vector"].to_pylist()
         else:
             estimator = fitted["classifier"].estimator
             expected = estimator.set_params(n_jobs=1).predict_proba(X)
@@ -133,26 +118,6 @@ class OnACluster:
         folder.rename(tmp_path / "away")
         with pytest.raises(CheckpointNotFoundError, match=r"only-here.* at the same path"):
             embedder.transform(many_texts(10))
-
-
-class Seen(NamedTuple):
-    """What a call gave, and what else was seen of it."""
-
-    found: Any
-    loads: Counter[int]
-    warnings: list[str]
-    shown: str
-
-    @classmethod
-    def of(cls, compute, X, loads):
-        """Call a method of a fitted estimator."""
-        loads_of(loads)
-        shown = io.StringIO()
-        with redirect_stderr(shown), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", TruncationWarning)
-            found = compute(X)
-        messages = [str(w.message) for w in caught if w.category is TruncationWarning]
-        return cls(found, loads_of(loads), messages, shown.getvalue())
 
 
 class _Bar:

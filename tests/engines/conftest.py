@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import faulthandler
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +22,37 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from skbert import BertClassifier, BertEmbedder, BertQuestionAnswerer, BertTokenClassifier
+from skbert import (
+    BertClassifier,
+    BertEmbedder,
+    BertQuestionAnswerer,
+    BertTokenClassifier,
+    TruncationWarning,
+)
 from tests.cache.test_cache import LONG, many_texts
+from tests.engines.loads import loads_of
+
+# Seconds that a test may take, with the engine that it starts; some ten are usual.
+LIMIT = 300
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
+    """Let a test that waits for ever fail, and show where it waits."""
+
+    def stop(*_: object) -> None:
+        faulthandler.dump_traceback(file=sys.__stderr__)
+        raise TimeoutError(f"{item.nodeid} took more than {LIMIT} seconds")
+
+    if not hasattr(signal, "SIGALRM"):  # Windows
+        return (yield)
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(LIMIT)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Fitted(NamedTuple):
@@ -68,9 +103,49 @@ def assert_equal(found: Any, expected: Any) -> None:
         np.testing.assert_allclose(np.asarray(found), expected, atol=1e-5)
 
 
+@pytest.fixture(scope="module", params=["embedder", *KINDS])
+def runs(
+    request: pytest.FixtureRequest, backend: Any, fitted: dict[str, Fitted]
+) -> tuple[str, Seen, Seen]:
+    """One call of a fitted estimator here, and one on the engine, for several tests.
+
+    Engines take seconds to start workers, so what there is to see of a call is seen in one.
+    """
+    estimator, X, method = fitted[request.param]
+    inner = estimator[0] if request.param == "pipeline" else estimator
+    compute = getattr(estimator, method)
+    with backend() as loads:
+        inner.set_params(n_jobs=1, verbose=0)
+        alone = Seen.of(compute, X, loads)
+        inner.set_params(n_jobs=None, verbose=1)
+        spread = Seen.of(compute, X, loads)
+        inner.set_params(verbose=0)
+    return request.param, alone, spread
+
+
+class Seen(NamedTuple):
+    """What a call gave, and what else was seen of it."""
+
+    found: Any
+    loads: Counter[int]
+    warnings: list[str]
+    shown: str
+
+    @classmethod
+    def of(cls, compute: Callable[..., Any], X: Any, loads: Path) -> Seen:
+        """Call a method of a fitted estimator."""
+        loads_of(loads)
+        shown = io.StringIO()
+        with redirect_stderr(shown), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", TruncationWarning)
+            found = compute(X)
+        messages = [str(w.message) for w in caught if w.category is TruncationWarning]
+        return cls(found, loads_of(loads), messages, shown.getvalue())
+
+
 @pytest.fixture
 def interrupted(tmp_path: Path) -> Callable[[str], float]:
-    """Run a script that computes for minutes; send Ctrl-C as it begins; give seconds to its end."""
+    """Run a script that computes for long; send Ctrl-C once it does; give seconds to its end."""
 
     def run(script: str) -> float:
         file = tmp_path / "script.py"
@@ -86,14 +161,14 @@ def interrupted(tmp_path: Path) -> Callable[[str], float]:
                 env=os.environ | {"PYSPARK_PYTHON": sys.executable},
             )
         try:
-            deadline = time.monotonic() + 90
-            while "COMPUTING" not in log.read_text():
+            deadline = time.monotonic() + 200
+            while not MOVING_BAR.search(log.read_text()):
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.1)
             begin = time.monotonic()
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=40)
+            process.wait(timeout=80)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -104,14 +179,12 @@ def interrupted(tmp_path: Path) -> Callable[[str], float]:
     return run
 
 
-# More texts than could be computed before a test's patience ends.
+# A progress bar that shows texts as done, here or, with Spark, in a worker.
+MOVING_BAR = re.compile(r" [1-9]\d*/\d+ \[\d\d:")
+# So many texts that Ctrl-C comes before all are computed.
 ENDLESS = """
-import threading, time
-from pathlib import Path
 from skbert import BertEmbedder
 
-texts = [f"the cat sat on the mat {{number}} ." for number in range(400_000)]
-embedder = BertEmbedder({model!r}).fit(texts[:1])
-if __name__ == "__main__":  # not in processes that are spawned
-    threading.Timer({seconds}, lambda: print("COMPUTING", flush=True)).start()
+texts = [f"the cat sat on the mat {{number}} ." for number in range(150_000)]
+embedder = BertEmbedder({model!r}, verbose=1).fit(texts[:1])
 """

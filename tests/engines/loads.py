@@ -4,24 +4,59 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from functools import wraps
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from unittest.mock import patch
+
+from skbert import BertEmbedder
+from skbert._inference import workers
+
+COMPUTE_SHARD = workers._compute_shard
+
+
+@contextmanager
+def counted_in_workers(file: Path) -> Iterator[None]:
+    """Let joblib's workers count."""
+    # Not Ray's hook for all its processes: those that only wait for work would import torch, too.
+    with patch.object(workers, "_compute_shard", partial(compute_counted, str(file))):
+        yield
+
+
+def compute_counted(file: str, *arguments: Any) -> Any:
+    """Compute a shard: what a worker does."""
+    count_loads(file)
+    return COMPUTE_SHARD(*arguments)
+
+
+class CountedEmbedder(BertEmbedder):
+    """Counts where it is unpickled."""
+
+    file: ClassVar[str]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_counted_in": self.file}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        count_loads(state["_counted_in"])
 
 
 def count_loads(file: str) -> None:
     """Write a line with this process's number to a file for each model that it loads."""
-    shared = import_module("skbert._models.shared")
     trained = import_module("skbert._estimators.trained").TrainedEstimator
-    shared._load = _noted(shared._load, file)
-    trained._load_fitted = _noted(trained._load_fitted, file)
+    for place, name in (
+        (import_module("skbert._models.shared"), "_load"),
+        (trained, "_load_fitted"),
+    ):
+        load = getattr(place, name)
+        setattr(place, name, _noted(getattr(load, "__wrapped__", load), file))
 
 
 def _noted(load: Any, file: str) -> Any:
-    if hasattr(load, "__wrapped__"):  # in this process already
-        load = load.__wrapped__
-
     @wraps(load)
     def noted(*args: Any) -> Any:
         with Path(file).open("a") as stream:  # small appends of several processes do not mix

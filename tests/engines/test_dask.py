@@ -19,12 +19,13 @@ from skbert._inference.workers import compute_in_shards
 from tests.cache.test_cache import many_texts
 from tests.engines.clusters import OnACluster
 from tests.engines.conftest import ENDLESS
-from tests.engines.loads import count_loads
+from tests.engines.files import check_one_task_a_file
+from tests.engines.loads import counted_in_workers
 from tests.engines.recipes import of_tiny, recipe
 from tests.engines.where import Where
 
 pytestmark = [pytest.mark.engines, pytest.mark.usefixtures("one_thread")]
-distributed = pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed", reason="NOT TESTED: Dask, which is not installed")
 dd = pytest.importorskip("dask.dataframe")
 
 
@@ -52,8 +53,7 @@ def backend(client, loads):
     @contextmanager
     def dask():
         client.wait_for_workers(2, timeout=60)  # one may have been killed by the test before
-        client.run(count_loads, str(loads))
-        with joblib.parallel_config(backend="dask"):
+        with joblib.parallel_config(backend="dask"), counted_in_workers(loads):
             yield loads
 
     return dask
@@ -106,7 +106,7 @@ class TestDask(OnACluster):
 
     def test_ctrl_c_ends_it(self, interrupted, tiny_bert):
         script = (
-            ENDLESS.format(model=tiny_bert, seconds=6)
+            ENDLESS.format(model=tiny_bert)
             + """
 import joblib
 from dask.distributed import Client, LocalCluster
@@ -119,7 +119,11 @@ if __name__ == "__main__":
             print("FINISHED")
 """
         )
-        assert interrupted(script) < 30
+        assert interrupted(script) < 60
+
+
+def test_files_each_as_a_task(client, tiny_bert, tmp_path):
+    check_one_task_a_file("client.map", tiny_bert, tmp_path, client=client)
 
 
 class TestDataFrames:

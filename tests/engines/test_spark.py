@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -16,15 +17,23 @@ from skbert import BertEmbedder
 from tests.cache.test_cache import LONG, many_texts
 from tests.conftest import save_tiny_bert
 from tests.engines.conftest import ENDLESS, KINDS, assert_equal
+from tests.engines.files import check_one_task_a_file
 from tests.engines.loads import count_loads, loads_of
 from tests.engines.recipes import of_tiny, recipe
 
 pytestmark = [pytest.mark.engines, pytest.mark.usefixtures("one_thread")]
-sql = pytest.importorskip("pyspark.sql")
+sql = pytest.importorskip("pyspark.sql", reason="NOT TESTED: Spark, which is not installed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def java():
+    check = ["sh", str(Path(__file__).with_name("java.sh")), "check"]
+    if subprocess.run(check).returncode:
+        pytest.skip("NOT TESTED: Spark, without Java 17 or newer")
 
 
 @pytest.fixture(scope="module")
-def spark():
+def spark(java):
     settings = {
         "spark.ui.enabled": "false",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "5",
@@ -123,6 +132,10 @@ def test_a_killed_worker_loses_nothing(frame, table, tiny_bert, tmp_path):
     np.testing.assert_allclose(found, embedder.transform(table["text"]), atol=1e-6)
 
 
+def test_files_each_as_a_task(spark, tiny_bert, tmp_path):
+    check_one_task_a_file("spark.sparkContext", tiny_bert, tmp_path, spark=spark)
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [(None, "InputError: X has 1 missing value(s), the first at position 1")],
@@ -163,7 +176,7 @@ def test_truncation_warnings_are_given_in_the_worker(spark, tiny_bert):
 
 def test_ctrl_c_ends_it(interrupted, tiny_bert):
     script = (
-        ENDLESS.format(model=tiny_bert, seconds=15)
+        ENDLESS.format(model=tiny_bert)
         + """
 import pandas as pd
 from pyspark.sql import SparkSession
@@ -180,4 +193,4 @@ frame.mapInPandas(with_vectors, "text string, vector array<float>").toPandas()
 print("FINISHED")
 """
     )
-    assert interrupted(script) < 40
+    assert interrupted(script) < 60

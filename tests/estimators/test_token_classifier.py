@@ -468,7 +468,7 @@ def test_warm_start_continues(tiny_bert):
     ("sentences", "labels", "message"),
     [
         (["the cat"], [["O", "B-X"]], r"X\[0\] is a single str"),
-        ([], [], "X contains no sentence"),
+        ([], [], "X contains no text"),
         ([["a", "b"]], None, "requires y to be passed"),
         ([["a"], ["b", "c"]], [["O"], ["O"]], r"Sentence 1 has 2 words, but y\[1\] has 1 labels"),
         ([["a", "b"]], [["O", None]], r"y\[0\] has a missing label"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import transformers
@@ -20,7 +21,9 @@ from transformers.utils import logging
 
 from skbert import (
     BertClassifier,
+    BertQuestionAnswerer,
     BertRegressor,
+    BertTokenClassifier,
     CheckpointError,
     CheckpointNotFoundError,
     CheckpointWarning,
@@ -239,6 +242,45 @@ def test_release_frees_the_model_and_predicts_again(tiny_bert, make, y):
     gc.collect()
     assert model() is None
     np.testing.assert_array_equal(estimator.predict(TEXTS), before)
+
+
+FRAME = pd.DataFrame({"a": TEXTS, "b": TEXTS[::-1], "n": [1.0, 2, 3, 4]})
+WORDS = [text.split() for text in TEXTS]
+CLASSES = list("abca")
+METHODS = ("predict", "predict_proba", "decision_function", "predict_entities", "predict_answers")
+OF_KINDS = {
+    "two classes": (BertClassifier, {}, TEXTS, list("abab")),
+    "three classes of pairs": (BertClassifier, {}, PAIRS, CLASSES),
+    "several labels": (BertClassifier, {}, TEXTS, [[0, 1], [1, 0], [1, 1], [0, 1]]),
+    "a table": (BertClassifier, {"text_columns": ["a", "b"]}, FRAME, CLASSES),
+    "a pair of columns": (BertClassifier, {}, FRAME[["a", "b"]], CLASSES),
+    "windows": (BertClassifier, {"overflow": "windows", "pooling": "mean"}, TEXTS, CLASSES),
+    "numbers": (BertRegressor, {}, TEXTS, [1.0, 2, 3, 4]),
+    "two numbers": (BertRegressor, {}, TEXTS, [[1.0, 2], [3, 4], [5, 6], [7, 8]]),
+    "words": (BertTokenClassifier, {}, WORDS, [["ab"[len(w) % 2] for w in s] for s in WORDS]),
+    "answers": (BertQuestionAnswerer, {"max_length": 32, "stride": 4}, PAIRS, TEXTS[::-1]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::skbert.LabelWarning")
+@pytest.mark.parametrize("kind", OF_KINDS)
+def test_no_rows_give_no_predictions(tiny_bert, kind):
+    """As parts of tables have none: results of the same kind as those of some rows."""
+    make, options, X, y = OF_KINDS[kind]
+    estimator = make(tiny_bert, max_epochs=1, min_steps=0, **options).fit(X, y)
+    for method in (name for name in METHODS if hasattr(estimator, name)):
+        read = TEXTS if method == "predict_entities" else X
+        expected = getattr(estimator, method)(read)[:0]
+        for n_jobs in (1, 2):
+            estimator.set_params(n_jobs=n_jobs)
+            nothing = [read[:0]] if kind == "a table" else [read[:0], [], pd.Series([], dtype=str)]
+            for none in nothing:
+                found = getattr(estimator, method)(none)
+                assert type(found) is type(expected)
+                assert np.shape(found) == np.shape(expected)
+                assert np.asarray(found).dtype == np.asarray(expected).dtype
+    with pytest.raises(InputError, match="0 sample"):
+        estimator.fit(X[:0], y[:0])
 
 
 def test_saving_needs_a_fit(tiny_bert, tmp_path):

@@ -123,6 +123,38 @@ class TestResult:
                 2 * (102 - 64),
             )
 
+    def test_progress_counts_texts_batch_by_batch(
+        self, write, tmp_path, tiny_bert, monkeypatch, capsys
+    ):
+        table = table_of(40).append_column("title", pa.array(list(map(str, range(40)))))
+        source = write("a.parquet", table)
+        shown = []
+        bars = _embed_files.progress_bar
+
+        def watched(total, unit, verbose, n_done):
+            bar = bars(total, unit, verbose, n_done)
+            shown.append((total, n_done))
+            update = bar.update
+            bar.update = lambda n: (update(n), shown.append(bar.n))
+            return bar
+
+        monkeypatch.setattr(_embed_files, "progress_bar", watched)
+        embedder = BertEmbedder(tiny_bert, batch_size=8, verbose=1)
+        options = {"columns": ["text", "title"], "rows_per_part": 30, "verbose": 1}
+        embed_files(source, tmp_path / "out", embedder=embedder, **options)
+        assert shown[0] == (80, 0)
+        assert shown[-1] == 80
+        assert len(shown) >= 80 // 8
+        read_parts(tmp_path / "out")
+        next((tmp_path / "out").glob("part-*-000000000030.parquet")).unlink()
+        shown.clear()
+        embed_files(source, tmp_path / "out", embedder=embedder, **options)
+        assert shown[0] == (80, 60)
+        assert shown[-1] == 80
+        err = capsys.readouterr().err
+        assert "80/80" in err
+        assert "20/20" not in err  # the embedder shows no bar of its own for each part
+
     def test_in_workers(self, write, tmp_path, tiny_bert):
         source = write("a.parquet", table_of(60))
         parallel = BertEmbedder(tiny_bert, n_jobs=2)
@@ -341,7 +373,7 @@ class TestCommandLine:
         )  # fmt: skip
         assert done == 0
         said = capsys.readouterr()
-        assert said.out.startswith("2 rows, 2 of them computed now; 0 texts truncated")
+        assert said.out.startswith("2 rows (2 computed now), 0 texts truncated, ")
         assert "2/2" in said.err
         norms = np.linalg.norm(vectors_of(pq.read_table(tmp_path / "out")), axis=1)
         np.testing.assert_allclose(norms, [1, 0], atol=1e-6)
@@ -393,7 +425,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB there")
 def test_memory_is_bounded(write, tmp_path, tiny_bert):
-    """Ten times as many rows need no more; by hand, a million were tried (docs/large-tables.md)."""
+    """Ten times as many rows need no more; by hand, a million were tried."""
     peaks = []
     for n_rows in (40_000, 200_000):
         table = pa.table({"text": [f"the cat sat {n}" for n in range(n_rows)]})

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from skbert import BertEmbedder, InputError
-from skbert._texts.inputs import Texts, check_texts, check_texts_or_pairs
+from skbert._texts.inputs import Texts, check_any_rows, check_texts, check_texts_or_pairs
 
 HAS_STRING_DTYPE = hasattr(np.dtypes, "StringDType")  # from numpy 2 on
 TEXTS = ["the cat sat", "", "Größe 猫 🙂", "the cat sat", "a\nb\x00c"]
@@ -308,9 +308,11 @@ def test_no_column_is_refused(X):
     ],
     ids=lambda X: type(X).__name__,
 )
-def test_no_text_is_refused_in_the_words_of_scikit_learn(X):
+def test_no_text_is_read_and_refused_by_fit_in_the_words_of_scikit_learn(X):
+    texts, is_missing = check_texts(X)
+    assert (texts, is_missing.tolist()) == ([], [])
     with pytest.raises(InputError, match=r"0 sample\(s\).*minimum of 1 is required.*at least one"):
-        check_texts(X)
+        check_any_rows(texts)
 
 
 def test_rows_of_one_and_of_none_are_refused():
@@ -455,9 +457,6 @@ def test_estimator_of_single_texts_does_not_recommend_pairs():
         (pa.table({"a": ["x"], "b": [3]}), r"X\[0\]\[1\] is 3 \(int\)"),
         ([("a", ["b"])], r"X\[0\]\[1\] is \['b'\] \(list\)"),
         ("the cat", r"single str, expected a sequence"),
-        ([], r"0 sample\(s\)"),
-        (np.empty((0, 2), object), r"0 sample\(s\)"),
-        (pd.DataFrame({"a": [], "b": []}), r"0 sample\(s\)"),
         (np.full((2, 2, 2), "a"), r"shape \(2, 2, 2\)"),
     ],
     ids=lambda value: None if isinstance(value, str) else type(value).__name__,
@@ -465,6 +464,11 @@ def test_estimator_of_single_texts_does_not_recommend_pairs():
 def test_other_pairs_are_refused_with_value_expectation_and_remedy(X, message):
     with pytest.raises(InputError, match=message):
         check_texts_or_pairs(X)
+
+
+@pytest.mark.parametrize("X", [np.empty((0, 2), object), pd.DataFrame({"a": [], "b": []})])
+def test_no_pairs_are_read(X):
+    assert check_texts_or_pairs(X) == Texts([], [])
 
 
 @pytest.mark.parametrize(
