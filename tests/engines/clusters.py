@@ -116,7 +116,7 @@ class OnACluster:
         folder = save_tiny_bert(tmp_path / "only-here", seed=7)
         embedder = BertEmbedder(str(folder)).fit(["a"])
         folder.rename(tmp_path / "away")
-        with pytest.raises(CheckpointNotFoundError, match=r"only-here.* at the same path"):
+        with pytest.raises(CheckpointNotFoundError, match=r"only-here.* to the same path"):
             embedder.transform(many_texts(10))
 
 

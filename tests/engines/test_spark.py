@@ -156,7 +156,7 @@ def test_a_worker_without_the_files_says_so_by_name(frame, tmp_path):
     with pytest.raises(Exception, match="CheckpointNotFoundError") as error:
         names["vectors"].collect()
     assert "only-here" in str(error.value)
-    assert "at the same path" in str(error.value)
+    assert "to the same path" in str(error.value)
 
 
 def test_truncation_warnings_are_given_in_the_worker(spark, tiny_bert):
