@@ -9,6 +9,7 @@ Letters: n windows in a batch, L tokens in its longest window, T tokens in all o
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -22,9 +23,8 @@ from torch import Tensor
 from skbert._kernels.packed_attention import Runs
 from skbert._texts.windows import Encodings
 
-# Rows of up to so many tokens are filled up to a multiple of so many; longer ones to a power of two
-# or three quarters of it.
-LONGEST_SHORT_ROW, SHORT_STEP = 64, 16
+# Lengths of filled rows: from 64 tokens on, powers of two and what lies half way between them.
+ROW_LENGTHS = (0, 16, 32, 48, *(n * 2**power for power in range(5, 31) for n in (2, 3)))
 # What may be filled up without a second row: so many tokens, or this part of the row.
 FEW_FILLERS, FILLED_PART = 32, 8
 
@@ -200,10 +200,7 @@ def round_length(n_tokens: int) -> int:
     keeps them, 1 MB each: there should not be thousands of these numbers. Up to 4,096 there are 16
     rounded ones.
     """
-    if n_tokens <= LONGEST_SHORT_ROW:
-        return -(-n_tokens // SHORT_STEP) * SHORT_STEP
-    power: int = 2 ** (n_tokens - 1).bit_length()
-    return power * 3 // 4 if n_tokens <= power * 3 // 4 else power
+    return ROW_LENGTHS[bisect_left(ROW_LENGTHS, n_tokens)]
 
 
 def _tokens_at_once(n_tokens: int, max_tokens: int) -> int:
@@ -211,8 +208,7 @@ def _tokens_at_once(n_tokens: int, max_tokens: int) -> int:
     n_fillers = min(round_length(n_tokens), max_tokens) - n_tokens
     if n_fillers <= max(FEW_FILLERS, n_tokens // FILLED_PART):
         return n_tokens
-    power: int = 2 ** (n_tokens.bit_length() - 1)
-    return power * 3 // 2 if n_tokens >= power * 3 // 2 else power
+    return ROW_LENGTHS[bisect_right(ROW_LENGTHS, n_tokens) - 1]
 
 
 def gather_tokens(
